@@ -3,7 +3,7 @@ PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
 
-.PHONY: up test test-clients lint bench attack fuzz lock clean
+.PHONY: up test test-clients lint bench attack fuzz fuzz-documents lock clean
 
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
@@ -28,6 +28,10 @@ attack:  ## try to break every part at length, on this machine alone; ends with 
 fuzz:  ## send ten thousand requests drawn from the API's own description; none may hang, or end in an error of ours
 	@$(PYTHON) install.py --tests
 	timeout --signal=INT 3600 $(BIN)/pytest -n 0 --attack full tests/test_attack_description.py $(ARGS)
+
+fuzz-documents:  ## build indexes of 5,000 damaged files of each family of formats; none may crash, hang or end a build
+	@$(PYTHON) install.py --tests --no-browser
+	timeout --signal=INT 7200 $(BIN)/pytest -n 0 --attack full tests/test_attack_mutations.py $(ARGS)
 
 test-clients:  ## real clients (OpenAI's, LangChain, LiteLLM, AI SDK, Codex, opencode, aider, Open WebUI ...) before the gateway; ARGS="-k litellm" runs one
 	@$(PYTHON) install.py --tests

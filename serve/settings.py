@@ -214,6 +214,11 @@ class ServeSettings:
         "all",
         "pinned documentation that `up` indexes beside the handbook: all, none, or names with commas",
     )
+    sources: str = setting(
+        "CHIPALIGN_SOURCES",
+        "",
+        "TOML file that lists your own sources, which `up` indexes too and follows; empty: none",
+    )
     mirror: str = setting(
         "CHIPALIGN_MIRROR", "", "folder with archives of the pinned documentation, for machines without internet"
     )
@@ -292,6 +297,11 @@ class ServeSettings:
     def checkpoint_dir(self) -> Path:
         """The folder of the served model on disk."""
         return Path(self.checkpoint).expanduser() if self.checkpoint else self.home / "models" / self.model_id
+
+    @property
+    def sources_file(self) -> Path | None:
+        """The user's own list of sources."""
+        return Path(self.sources).expanduser() if self.sources else None
 
     @property
     def index_dir(self) -> Path:

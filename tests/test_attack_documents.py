@@ -19,7 +19,7 @@ from pathlib import Path
 
 import pytest
 
-from rag.commands.index_commands import read_sources
+from rag.commands.build_commands import read_sources
 from rag.documents import Skipped
 from rag.errors import RagError
 from rag.index.building import build_index

@@ -13,8 +13,8 @@ from rag.errors import IndexNotFound, RagError
 from tests.rows import for_each
 
 MODULES = (
-    "rag.index.embed_bench",
-    "rag.index.growth_bench",
+    "rag.measuring.embed_bench",
+    "rag.measuring.growth_bench",
     "rag.training.relevance_fit",
     "rag.training.scoring_fit",
     "rag.training.support_fit",
@@ -36,7 +36,7 @@ def test_a_module_that_is_run_has_help(module: str) -> None:
 @for_each(
     ("module", "files"),
     [
-        ("rag.index.embed_bench", 1),
+        ("rag.measuring.embed_bench", 1),
         ("rag.training.relevance_fit", 2),
         ("rag.training.scoring_fit", 2),
         ("rag.training.support_fit", 1),

@@ -141,7 +141,7 @@ MEMORY = """
     from pathlib import Path
     import numpy as np
     from rag.index.dense import DenseIndex
-    from rag.index.growth_bench import memory_mb
+    from rag.measuring.growth_bench import memory_mb
 
     before = memory_mb()
     dense = DenseIndex.load(Path(sys.argv[1]))

@@ -17,6 +17,7 @@ from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.index.index_stats import (
     IndexStats,
+    TypeStats,
     count_lengths,
     describe_age,
     describe_bytes,
@@ -25,7 +26,7 @@ from rag.index.index_stats import (
     measure_index,
     type_of,
 )
-from rag.index.manifest import DenseKind
+from rag.index.manifest import About, DenseKind
 from rag.settings import RagSettings
 from tests.rows import for_each
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
@@ -63,6 +64,25 @@ def test_it_counts_what_was_indexed(folder: Path, stats: IndexStats) -> None:
     assert sum(count for _, _, count in stats.histogram) == stats.chunks
 
 
+def test_types_say_how_much_of_each_was_read(tmp_path: Path) -> None:
+    documents = [parse_document("notes", name, name, "# A\n\nText.\n", None, "ISC") for name in ("a.md", "b.md")]
+    skipped = [
+        Skipped("notes/a.md", "read in part: pages 3, 4 and 17 cannot be read"),
+        Skipped("notes/b.md", "read in part: pages 1, 2, 5 and 6 cannot be read"),
+        Skipped("notes/b.md", "read as windows-1252"),
+        Skipped("notes/c.md", "empty"),
+        Skipped("notes/d.xyz", "not a type"),
+    ]
+    about = {"notes": About("CAD team", ranks_lower=True)}
+    build_index(documents, tmp_path, RagSettings(home=Path("unused")), TinyEmbedder(), skipped=skipped, about=about)
+    stats = measure_index(tmp_path)
+    assert stats.by_type == {"Markdown": TypeStats(2, 2, 2, 1, 1), ".xyz": TypeStats(0, 0, 0, 0, 1)}
+    assert stats.reasons["read in part: pages N and N cannot be read"] == 2
+    text = describe_stats(stats)
+    assert "not stated" not in text
+    assert "ISC, owner CAD team, ranks lower" in text
+
+
 def test_age_counts_from_the_build(folder: Path, stats: IndexStats) -> None:
     later = datetime.fromisoformat(stats.created) + timedelta(hours=50)
     assert measure_index(folder, now=later).age_s == 50 * 3600
@@ -71,7 +91,7 @@ def test_age_counts_from_the_build(folder: Path, stats: IndexStats) -> None:
 def test_the_text_names_collections_failures_and_lengths(stats: IndexStats) -> None:
     text = describe_stats(stats)
     assert "dense search exact (flat)" in text
-    assert "25 files were not read:\n  tool@2.0/0.png: not a type" in text
+    assert "25 files were not read, or only in part:\n     25 not a type\n\n  tool@2.0/0.png: not a type" in text
     assert "tool@2.0/19.png" in text
     assert "tool@2.0/20.png" not in text
     assert "--json lists them" in text

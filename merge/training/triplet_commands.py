@@ -20,7 +20,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json, write_jsonl
-from rag.commands.index_commands import index_apart, read_sources, report_skipped
+from rag.commands.build_commands import read_sources, report_skipped
+from rag.commands.index_commands import index_apart
 from rag.errors import SourceUnusable
 from rag.progress import Show, show_progress
 from rag.settings import RagSettings

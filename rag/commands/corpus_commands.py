@@ -17,7 +17,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import report_line, write_json, write_jsonl
-from rag.commands.index_commands import read_sources, report_skipped
+from rag.commands.build_commands import read_sources, report_skipped
 from rag.errors import CorpusUnavailable, RagError, SourceUnusable
 from rag.printable import printable
 from rag.settings import RagSettings

@@ -1,6 +1,7 @@
-"""The command `chipalign index`: build, search, stats, remove, verify. Arguments in, text or one JSON document out.
+"""The command `chipalign index`: build, search, stats, inspect, remove, verify.
 
-It holds no retrieval of its own. Heavy libraries are imported inside the functions, so that `--help` answers at once.
+Arguments in, text or one JSON document out. It holds no retrieval of its own. Heavy libraries are imported inside the
+functions, so that `--help` answers at once.
 
     chipalign index build --out DIR docs/ openroad@2.0=manuals/
 """
@@ -9,34 +10,43 @@ from __future__ import annotations
 
 import argparse
 import sys
-from collections import Counter
 from collections.abc import Sequence
 from dataclasses import asdict, replace
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import positive, report_line, write_json
-from rag.errors import SourceUnusable
+from rag.command_line import positive, write_json
+from rag.commands.build_commands import Building, build, build_on_changes
 from rag.printable import printable
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
-    from rag.documents import Chunk, Document, Hit, Skipped
+    from rag.documents import Chunk, Document, Hit
     from rag.progress import Show
     from rag.search.retriever import Retriever
 
 
 def index(argv: list[str]) -> int:
-    """`chipalign index build | search | stats | remove | verify`, each with `--json`.
+    """`chipalign index build | search | stats | inspect | remove | verify`, each with `--json`.
 
     Raises RagError: the input is wrong.
     """
-    args = _parser().parse_args(argv)
+    parser = _parser()
+    args = parser.parse_args(argv)
     settings = RagSettings.from_env()
-    index_dir = args.index or settings.home / "indexes" / "starter"
     if args.action == "build":
-        _build(args.index, args.sources, args.add, settings, args.json)
-    elif args.action == "search":
+        if not (args.sources or args.own):
+            parser.error("name a SOURCE, or a list of sources with --sources")
+        if args.watch and args.json:
+            parser.error("--watch builds again and again, and --json gives one document: leave out one of them")
+        building = Building(args.index, args.sources, args.own, args.add)
+        build_on_changes(building, settings) if args.watch else build(building, settings, args.json)
+        return 0
+    if args.action == "inspect":
+        _inspect(args.file, args.source, settings, args.json)
+        return 0
+    index_dir = args.index or settings.home / "indexes" / "starter"
+    if args.action == "search":
         _search(args.query, index_dir, args.top_k, args.collections, settings, args.json)
     elif args.action == "stats":
         _stats(index_dir, args.plot, settings, args.json)
@@ -59,8 +69,18 @@ def _parser() -> argparse.ArgumentParser:
         "--add", action="store_true", help="build or refresh only these sources' collections and keep the others"
     )
     building.add_argument(
+        "--sources",
+        type=Path,
+        metavar="FILE",
+        dest="own",
+        help="a TOML file of your own that lists sources with their owners and licences",
+    )
+    building.add_argument(
+        "--watch", action="store_true", help="stay, and build again whenever a file of the sources changes"
+    )
+    building.add_argument(
         "sources",
-        nargs="+",
+        nargs="*",
         metavar="SOURCE",
         help=(
             "a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE "
@@ -84,6 +104,11 @@ def _parser() -> argparse.ArgumentParser:
 
     counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
     counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
+    inspecting = actions.add_parser("inspect", help="what one file becomes, block by block and chunk by chunk")
+    inspecting.add_argument("file", type=Path, metavar="FILE")
+    inspecting.add_argument(
+        "--source", type=Path, metavar="DIR", help="the folder or archive that it is indexed from, for what it includes"
+    )
     removing = actions.add_parser("remove", help="take collections out of the index, texts and vectors included")
     removing.add_argument(
         "names", nargs="+", metavar="NAME", help="a collection's whole name, as `index stats` shows it"
@@ -97,62 +122,9 @@ def _parser() -> argparse.ArgumentParser:
             metavar="DIR",
             help="the index directory (default: indexes/starter in the home folder)",
         )
-    for sub in (building, searching, counting, removing, verifying):
+    for sub in (building, searching, counting, inspecting, removing, verifying):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
-
-
-def _build(out: Path, arguments: list[str], add: bool, settings: RagSettings, as_json: bool) -> None:
-    from rag.embedding.embedder_choice import open_embedder
-    from rag.index.building import build_index
-    from rag.progress import show_progress
-
-    skipped: list[Skipped] = []
-    documents = read_sources(arguments, settings, skipped)
-    embedder = open_embedder(settings, settings.embed_threads)
-    with show_progress() as progress:
-        report = build_index(documents, out, settings, embedder, progress, add=add, skipped=skipped)
-    report_skipped(skipped)
-    if as_json:
-        rate = round(report.chunks_per_s, 1)
-        write_json({**asdict(report), "chunks_per_s": rate, "skipped": [asdict(item) for item in skipped]})
-        return
-    counts = f"{report.documents} documents, {report.chunks} chunks"
-    if report.up_to_date:
-        sys.stdout.write(f"{printable(str(out))}: up to date ({counts})\n")
-    else:
-        sys.stdout.write(
-            f"{printable(str(out))}: {counts} ({report.embedded} embedded, {report.reused} reused) "
-            f"in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
-        )
-    if skipped:
-        tally = Counter(item.reason for item in skipped).most_common()
-        listed = ", ".join(f"{count} {printable(reason)}" for reason, count in tally)
-        sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
-
-
-def report_skipped(skipped: list[Skipped]) -> None:
-    """Name each file that was not read, or only in part, with the reason."""
-    for item in skipped:
-        report_line(f"skipped {item.path}: {item.reason}")
-
-
-def read_sources(arguments: list[str], settings: RagSettings, skipped: list[Skipped]) -> list[Document]:
-    """The documents of all sources; every argument is looked up before the first file is read.
-
-    Raises SourceUnusable: a source cannot be read, or there are no documents.
-    """
-    from rag.sources.reader import open_sandbox
-    from rag.sources.sources import find_named_source, read_named_source
-
-    found = [find_named_source(argument, settings) for argument in dict.fromkeys(arguments)]
-    with open_sandbox(settings) as sandbox:
-        documents = [document for source in found for document in read_named_source(source, skipped, settings, sandbox)]
-    if not documents:
-        reasons = "; ".join(f"{printable(item.path)}: {printable(item.reason)}" for item in skipped[:3])
-        named = printable(", ".join(arguments))
-        raise SourceUnusable(f"no document can be read in {named} ({reasons or 'no files'}): name other sources")
-    return documents
 
 
 def index_apart(
@@ -212,6 +184,17 @@ def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: b
         write_json(asdict(stats))
     else:
         sys.stdout.write(describe_stats(stats))
+
+
+def _inspect(file: Path, source: Path | None, settings: RagSettings, as_json: bool) -> None:
+    from rag.embedding.embedder_choice import open_embedder
+    from rag.index.inspection import describe_inspection, inspect_files
+
+    found = inspect_files(file, settings, open_embedder(settings), source)
+    if as_json:
+        write_json([asdict(one) for one in found])
+    else:
+        sys.stdout.write("\n".join(map(describe_inspection, found)))
 
 
 def _remove(names: list[str], index_dir: Path, settings: RagSettings, as_json: bool) -> None:

@@ -18,7 +18,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.command_line import write_json
-from rag.commands.index_commands import read_sources, report_skipped
+from rag.commands.build_commands import read_sources, report_skipped
 from rag.documents import Skipped, describe_place
 from rag.errors import NameUnknown
 from rag.printable import printable

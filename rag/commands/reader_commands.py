@@ -22,7 +22,8 @@ from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
-from rag.commands.index_commands import index_apart, read_sources, report_skipped
+from rag.commands.build_commands import read_sources, report_skipped
+from rag.commands.index_commands import index_apart
 from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings

@@ -20,7 +20,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
-from rag.commands.index_commands import read_sources, report_skipped
+from rag.commands.build_commands import read_sources, report_skipped
 from rag.errors import OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
 from rag.settings import RagSettings

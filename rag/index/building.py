@@ -36,6 +36,7 @@ from rag.index.index_folder import clear_leftovers, locked, write_manifest
 from rag.index.manifest import (
     MANIFEST,
     MAX_SKIPPED,
+    About,
     Collection,
     IndexSpec,
     Manifest,
@@ -97,11 +98,13 @@ def build_index(
     *,
     add: bool = False,
     skipped: list[Skipped] | None = None,
+    about: Mapping[str, About] = {},
 ) -> BuildReport:
     """Make `index_dir` the index of exactly these documents; with `add`, replace their collections alone.
 
     It takes over the chunks of unchanged documents and the vectors of texts that the old index holds; where nothing
-    changed it writes nothing. The manifest keeps `skipped`; documents that cannot be cut are appended to it.
+    changed it writes nothing. The manifest keeps `skipped`; documents that cannot be cut are appended to it. It also
+    keeps what is said `about` each collection.
 
     What a gateway's clients uploaded stays, unless the settings are others than the old index's: then the gateway
     builds it again.
@@ -133,13 +136,14 @@ def build_index(
             content = gather(by_name, kept, old, spec, settings, embedder, progress)
             skipped += content.not_cut
         failures = _group_skipped(collections, skipped)
+        said = {name: about.get(name, About()) for name in collections}
         if content and not (
             old and old.is_of(spec, {record.name: record.hash for record in content.records}, store.place)
         ):
-            manifest = _commit(index_dir, spec, content, old, failures, store)
+            manifest = _commit(index_dir, spec, content, old, failures, store, said)
         else:
             assert old is not None
-            manifest, content = _update_skipped(index_dir, old.index.manifest, failures), None
+            manifest, content = _update_entries(index_dir, old.index.manifest, failures, said), None
 
     return _report(index_dir, manifest, content, time.monotonic() - started)
 
@@ -314,7 +318,13 @@ def _open_for_adding(index_dir: Path, spec: IndexSpec, store: VectorStore) -> Ol
 
 
 def _commit(
-    index_dir: Path, spec: IndexSpec, content: Content, old: OldIndex | None, failures: Failures, store: VectorStore
+    index_dir: Path,
+    spec: IndexSpec,
+    content: Content,
+    old: OldIndex | None,
+    failures: Failures,
+    store: VectorStore,
+    about: Mapping[str, About] = {},
 ) -> Manifest:
     """Write a new generation, then the manifest that names it, then remove what no manifest names.
 
@@ -335,7 +345,7 @@ def _commit(
             documents=len(content.records),
             chunks=len(content.chunks),
             dense=kind,
-            collections=_describe_collections(content.records, old, failures),
+            collections=_describe_collections(content.records, old, failures, about),
             files={f"{generation.name}/{path.name}": record_file(path) for path in sorted(generation.iterdir())},
             versions={name: metadata.version(name) for name in ("faiss-cpu", "numpy", "sentence-transformers")},
         )
@@ -357,11 +367,11 @@ def _commit(
 
 
 def _describe_collections(
-    records: Sequence[DocumentRecord], old: OldIndex | None, failures: Failures
+    records: Sequence[DocumentRecord], old: OldIndex | None, failures: Failures, about: Mapping[str, About]
 ) -> dict[str, Collection]:
     """Each collection's entry in the manifest.
 
-    An unchanged collection keeps its date; one that was not built anew keeps its skipped files.
+    An unchanged collection keeps its date; one that was not built anew keeps its skipped files, owner and rank.
     """
     entries: dict[str, Collection] = {}
     old_records = {name: list(group) for name, group in groupby(old.records.values(), key=_collection)} if old else {}
@@ -378,14 +388,17 @@ def _describe_collections(
             licences=tuple(sorted({record.licence for record in documents})),
             updated=old_entries[name].updated if old_records.get(name) == documents else _now(),
         )
-        entries[name] = _with_failures(entry, failures.get(name), old_entries.get(name))
+        entries[name] = _complete(entry, failures.get(name), about.get(name), old_entries.get(name))
         row += chunks
     return entries
 
 
-def _update_skipped(index_dir: Path, manifest: Manifest, failures: Failures) -> Manifest:
-    """Rewrite the manifest where the documents are the same but the unreadable files are not."""
-    entries = {name: _with_failures(entry, failures.get(name), entry) for name, entry in manifest.collections.items()}
+def _update_entries(index_dir: Path, manifest: Manifest, failures: Failures, about: Mapping[str, About]) -> Manifest:
+    """Rewrite the manifest where the documents are the same but the unreadable files, owners or ranks are not."""
+    entries = {
+        name: _complete(entry, failures.get(name), about.get(name), entry)
+        for name, entry in manifest.collections.items()
+    }
     if entries == manifest.collections:
         return manifest
     changed = replace(manifest, collections=entries)
@@ -398,13 +411,17 @@ def _update_skipped(index_dir: Path, manifest: Manifest, failures: Failures) -> 
     return changed
 
 
-def _with_failures(entry: Collection, found: Sequence[Skipped] | None, before: Collection | None) -> Collection:
-    """The entry with the skipped files that were found; with those of before where it was not read anew."""
-    if found is None:
-        return replace(entry, skipped_count=before.skipped_count, skipped=before.skipped) if before else entry
-    return replace(
-        entry, skipped_count=len(found), skipped=tuple((item.path, item.reason) for item in found[:MAX_SKIPPED])
-    )
+def _complete(
+    entry: Collection, found: Sequence[Skipped] | None, about: About | None, before: Collection | None
+) -> Collection:
+    """The entry with the skipped files that were found, its owner and rank; those of before where it was not read."""
+    if found is not None:
+        listed = tuple((item.path, item.reason) for item in found[:MAX_SKIPPED])
+        entry = replace(entry, skipped_count=len(found), skipped=listed)
+    elif before:
+        entry = replace(entry, skipped_count=before.skipped_count, skipped=before.skipped)
+    said = about or (About(before.owner, before.ranks_lower) if before else About())
+    return replace(entry, owner=said.owner, ranks_lower=said.ranks_lower)
 
 
 def _group_skipped(built: Iterable[str], skipped: Iterable[Skipped]) -> Failures:

@@ -9,8 +9,9 @@ It changes nothing and judges nothing. Lengths are in characters, which need no 
 
 from __future__ import annotations
 
+import re
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
 from datetime import UTC, datetime
 from pathlib import Path, PurePosixPath
@@ -19,7 +20,7 @@ import numpy as np
 
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
-from rag.index.document_list import read_documents
+from rag.index.document_list import DocumentRecord, read_documents
 from rag.index.manifest import IN_MILVUS, Collection, DenseKind
 from rag.index.opening import open_index
 from rag.index.vector_store import FILES, VectorStore
@@ -28,6 +29,20 @@ from rag.printable import printable
 _BINS = 16
 _BAR = 40  # characters of the longest bar
 _SHOWN_FAILURES = 20
+
+
+@dataclass(frozen=True, slots=True)
+class TypeStats:
+    """One type of file: its documents, those read in part or in a guessed encoding, and the files that were not read.
+
+    Files that a collection counts without their names (`rag.index.manifest.MAX_SKIPPED`) are in no type.
+    """
+
+    documents: int
+    chunks: int
+    in_part: int
+    encoding_guessed: int
+    not_read: int
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,6 +60,8 @@ class CollectionStats:
     updated: str
     skipped_count: int
     skipped: tuple[tuple[str, str], ...]
+    owner: str
+    ranks_lower: bool
 
 
 @dataclass(frozen=True, slots=True)
@@ -65,6 +82,8 @@ class IndexStats:
     dense: DenseKind
     vectors: str  # where they lie: "faiss", or the address of the Milvus
     types: dict[str, int]
+    by_type: dict[str, TypeStats]
+    reasons: dict[str, int]  # why files were not read, or only in part, numbers left out
     collections: dict[str, CollectionStats]
     chunk_lengths: dict[str, int]
     histogram: list[tuple[int, int, int]]
@@ -104,6 +123,12 @@ def measure_index(index_dir: Path, now: datetime | None = None, store: VectorSto
         dense=manifest.dense,
         vectors=index.dense.place or "faiss",
         types=dict(sum(types.values(), Counter()).most_common()),
+        by_type=_count_types(records, manifest.collections.values()),
+        reasons=dict(
+            Counter(
+                _without_numbers(reason) for entry in manifest.collections.values() for _, reason in entry.skipped
+            ).most_common()
+        ),
         collections={
             name: _measure_collection(
                 entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension
@@ -135,7 +160,33 @@ def _measure_collection(
         updated=entry.updated,
         skipped_count=entry.skipped_count,
         skipped=entry.skipped,
+        owner=entry.owner,
+        ranks_lower=entry.ranks_lower,
     )
+
+
+def _count_types(records: Sequence[DocumentRecord], collections: Iterable[Collection]) -> dict[str, TypeStats]:
+    """The types, the one with the most documents first."""
+    documents = Counter(type_of(record.path) for record in records)
+    chunks = Counter[str]()
+    for record in records:
+        chunks[type_of(record.path)] += record.chunks
+    indexed = {record.name for record in records}
+    in_part, guessed, not_read = Counter[str](), Counter[str](), Counter[str]()
+    for entry in collections:
+        for path, reason in entry.skipped:
+            counted = not_read if path not in indexed else guessed if reason.startswith("read as ") else in_part
+            counted[type_of(path)] += 1
+    names = [name for name, _ in documents.most_common()]
+    names += [name for name, _ in not_read.most_common() if name not in documents]
+    return {
+        name: TypeStats(documents[name], chunks[name], in_part[name], guessed[name], not_read[name]) for name in names
+    }
+
+
+def _without_numbers(reason: str) -> str:
+    """A reason without its numbers, so that those of a kind are counted together."""
+    return re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason)
 
 
 def type_of(path: str) -> str:
@@ -164,7 +215,13 @@ def describe_stats(stats: IndexStats) -> str:
             f"{describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old"
         ),
         f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
-        f"types: {_listed(stats.types)}",
+        "",
+        f"{'type':<24} {'documents':>9} {'chunks':>7} {'in part':>7} {'guessed':>7} {'not read':>8}",
+        *(
+            f"{printable(name):<24} {found.documents:>9} {found.chunks:>7} {found.in_part:>7} "
+            f"{found.encoding_guessed:>7} {found.not_read:>8}"
+            for name, found in stats.by_type.items()
+        ),
         "",
         f"{'collection':<24} {'documents':>9} {'chunks':>7} {'size':>9}  {'updated':<10}  {'skipped':>7}  licence",
     ]
@@ -173,7 +230,9 @@ def describe_stats(stats: IndexStats) -> str:
         size = describe_bytes(entry.text_bytes + entry.vector_bytes)
         licences = printable(", ".join(entry.licences))
         counts = f"{entry.documents:>9} {entry.chunks:>7} {size:>9}  {entry.updated[:10]:<10}  {entry.skipped_count:>7}"
-        lines.append(f"{printable(name):<24} {counts}  {licences}")
+        owner = f", owner {printable(entry.owner)}" if entry.owner else ""
+        rank = ", ranks lower" if entry.ranks_lower else ""
+        lines.append(f"{printable(name):<24} {counts}  {licences}{owner}{rank}")
 
     lines += ["", *_describe_failures(stats), f"chunk lengths in characters: {_listed(stats.chunk_lengths)}"]
     most = max(count for _, _, count in stats.histogram)
@@ -200,7 +259,9 @@ def _describe_failures(stats: IndexStats) -> list[str]:
     if not total:
         return ["every file could be read", ""]
     lines = [
-        f"{total} files were not read:",
+        f"{total} files were not read, or only in part:",
+        *(f"  {count:>5} {printable(reason)}" for reason, count in stats.reasons.items()),
+        "",
         *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES]),
     ]
     return [*lines, *(["  ... (--json lists them)"] if total > _SHOWN_FAILURES else []), ""]

@@ -93,10 +93,19 @@ class DenseKind:
 
 
 @dataclass(frozen=True, slots=True)
+class About:
+    """What whoever lists a source says of it."""
+
+    owner: str = ""
+    ranks_lower: bool = False
+
+
+@dataclass(frozen=True, slots=True)
 class Collection:
     """One collection of an index.
 
-    Its chunks are the rows from `first_row` on; `skipped` holds (path, reason) of files that were not read.
+    Its chunks are the rows from `first_row` on; `skipped` holds (path, reason) of files that were not read. `owner` and
+    `ranks_lower` are what the list of sources says.
     """
 
     documents: int
@@ -107,6 +116,8 @@ class Collection:
     updated: str  # when a build last changed it, UTC, ISO 8601
     skipped_count: int = 0
     skipped: tuple[tuple[str, str], ...] = ()
+    owner: str = ""
+    ranks_lower: bool = False
 
     @property
     def rows(self) -> tuple[int, int]:

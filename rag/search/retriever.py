@@ -48,6 +48,10 @@ RARE_SHARE = 0.01
 LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
 
+# Standard deviations that a passage of a source with `rank_lower` loses: an equally good one comes before it, a clearly
+# better one does not.
+RANK_LOWER = 0.5
+
 # Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is kept, and a path
 # of instances.
 _BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
@@ -147,6 +151,7 @@ class Retriever:
         self._settings = settings
         self._reader = reader
         self._glossary = index.glossary
+        self._lowered = [entry.rows for entry in index.manifest.collections.values() if entry.ranks_lower]
         self._widening = Widening.of(settings, index.bm25)
         self._documented: dict[Names, bool] = {}  # whether a document is about a tool
         self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
@@ -357,10 +362,15 @@ class Retriever:
         scores = whole.mixed
         if clauses:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
+        scores = scores - RANK_LOWER * np.array([self._ranks_lower(row) for row in rows], dtype=np.float64)
         ranking = [
             _Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
         ]
         return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
+
+    def _ranks_lower(self, row: int) -> bool:
+        """Whether the passage's source comes after others."""
+        return any(start <= row < stop for start, stop in self._lowered)
 
     def _embed(self, queries: Sequence[str]) -> list[Embedded]:
         """Questions, abbreviations with their expansions.

@@ -52,7 +52,7 @@ def join_types(skipped: Sequence[Skipped], collection: str) -> list[Skipped]:
         if item.reason.startswith(NOT_READ) and item.path.startswith(f"{collection}/"):
             by_reason.setdefault(item.reason, []).append(item)
     joined = {reason: items for reason, items in by_reason.items() if len(items) > 1}
-    kept = [item for item in skipped if item not in joined.get(item.reason, ())]
+    kept = [item for item in skipped if item.reason not in joined or not item.path.startswith(f"{collection}/")]
     return kept + [_join(items, collection) for items in joined.values()]
 
 

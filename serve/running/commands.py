@@ -25,7 +25,7 @@ from serve.settings import ServeSettings
 LOOPBACK = ("127.0.0.1", "localhost", "::1")
 UP_OPTIONS = (
     *("home", "host", "gateway_port", "engine_port", "page_port", "public_url"),
-    *("engine_url", "model_id", "checkpoint", "index", "corpora", "mirror"),
+    *("engine_url", "model_id", "checkpoint", "index", "corpora", "sources", "mirror"),
 )
 STOPPING = (signal.SIGINT, signal.SIGTERM, signal.SIGHUP)
 

@@ -25,10 +25,12 @@ from rag.home import make_home
 from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from rag.sources.corpus import find_source, load_sources
+from rag.sources.own_sources import read_own_sources
 from serve.answers.tokens import check_tokenizer
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.evaluation.answers.calibration import identify_checkpoint, identify_index, read_calibration
 from serve.running.engine import engine_command, engine_environment, engine_kind
+from serve.running.following import follow_sources
 from serve.running.panel import Display
 from serve.running.step import CHIPALIGN, step
 from serve.running.supervisor import Part, State, Supervisor
@@ -71,19 +73,23 @@ async def run_up(settings: ServeSettings, recipe: Path, data_dir: Path, console:
             if not settings.engine_url:
                 supervisor.start(engine_part(settings, env))  # its tool parser is the merged model's
                 say(console, "engine: starting (about a minute on CPU); the index is prepared meanwhile")
-            index = await prepare_index(settings, data_dir, env, console)
+            index, command = await prepare_index(settings, data_dir, env, console)
             supervisor.start(gateway_part(settings, env))
             supervisor.start(page_part(settings, env))
             await supervisor.wait_ready()
             say(console, f"everything is ready after {time.monotonic() - started:.0f} s")
             with Display(console, facts(settings, model, index)) as display:
                 display.show(states)
-                calibration = asyncio.create_task(calibrate(settings, env, console))
+                beside = [
+                    asyncio.create_task(calibrate(settings, env, console)),
+                    asyncio.create_task(follow(settings, command, env, console)),
+                ]
                 try:
                     await supervisor.watch()
                 finally:
-                    calibration.cancel()
-                    await asyncio.gather(calibration, return_exceptions=True)
+                    for task in beside:
+                        task.cancel()
+                    await asyncio.gather(*beside, return_exceptions=True)
 
 
 def say(console: Console, text: str) -> None:
@@ -158,8 +164,11 @@ def check_sources(settings: ServeSettings) -> None:
 
     Raises:
         ServeError: the user's own index is missing.
+        SourceUnusable: the user's own list of sources cannot be read, or names one that is missing.
         CorpusUnknown: no pinned corpus has the name.
     """
+    if settings.sources_file:
+        read_own_sources(settings.sources_file)
     if settings.index:
         if not (settings.index_dir / MANIFEST).exists():
             raise ServeError(
@@ -209,15 +218,37 @@ def model_line(model_id: str, summary: Mapping[str, Any]) -> str:
     return f"{model_id}: {summary['method']} merge at lam = {summary['lam']:g} of {summary['tensors']} tensors, {how}"
 
 
-async def prepare_index(settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console) -> str:
-    """Fetch the available pinned documentation and index it with the handbook; returns a line for the panel."""
+async def prepare_index(
+    settings: ServeSettings, data_dir: Path, env: Mapping[str, str], console: Console
+) -> tuple[str, list[str]]:
+    """Fetch the available pinned documentation and index it with the handbook and the user's own sources.
+
+    Returns a line for the panel, and the command that builds the index again; none where the index is the user's own.
+    """
     if settings.index:
-        return f"{settings.index_dir}"
+        return f"{settings.index_dir}", []
     fetched = await fetch_corpora(settings.corpora, env)
     names = [record["name"] for record in fetched["fetched"]]
-    say(console, f"index: reading {', '.join(['handbook', *names])}")
-    summary = await step(["index", "build", "--out", str(settings.index_dir), str(data_dir / "handbook"), *names], env)
-    return index_line(summary, [failure["name"] for failure in fetched["failed"]])
+    own = [str(settings.sources_file)] if settings.sources_file else []
+    say(console, f"index: reading {', '.join(['handbook', *names, *own])}")
+    listed = ["--sources", *own] if own else []
+    command = ["index", "build", "--out", str(settings.index_dir), *listed, str(data_dir / "handbook"), *names]
+    summary = await step(command, env)
+    return index_line(summary, [failure["name"] for failure in fetched["failed"]]), command
+
+
+async def follow(settings: ServeSettings, command: Sequence[str], env: Mapping[str, str], console: Console) -> None:
+    """Build the index again whenever a file of the user's own sources changes; the gateway takes it by itself."""
+    if not command or settings.sources_file is None:
+        return
+    gentle = {"CHIPALIGN_EMBED_THREADS": "1", **env}  # questions come first
+    log = settings.home / "logs" / "index.log"
+
+    async def build() -> str:
+        """One build; returns what came of it. Raises StepFailed."""
+        return index_line(await step(command, gentle, log, is_shown=False), [])
+
+    await follow_sources(settings.sources_file, settings.home, build, lambda text: say(console, f"index: {text}"))
 
 
 async def fetch_corpora(corpora: str, env: Mapping[str, str]) -> dict[str, Any]:

@@ -86,7 +86,7 @@ def _fetch(sets: Path, out: Path, mirror: Path | None) -> dict[str, int]:
 
 def _build(out: Path, sets: dict[str, int], questions: Path, settings: RagSettings) -> Path:
     """An index of all sets, in a folder of the settings that an index depends on; the one that is there is kept."""
-    from rag.commands.index_commands import read_sources, report_skipped
+    from rag.commands.build_commands import read_sources, report_skipped
     from rag.documents import Skipped, hash_text
     from rag.embedding.embedder_choice import open_embedder
     from rag.index.building import build_index
