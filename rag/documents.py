@@ -81,7 +81,7 @@ class Hit:
 
     `score` combines all parts and is at most 1; `dense_score` is a cosine; `late_score` is about the mean cosine of the
     question's tokens with their nearest in the chunk, None where it was not computed; `bm25_score` is None where the
-    chunk holds no term of the question. `copies` are chunks with the same text (rag.search.copies).
+    chunk holds no term of the question. `copies` are chunks that say the same (rag.search.copies).
     """
 
     chunk: Chunk

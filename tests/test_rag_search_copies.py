@@ -68,6 +68,42 @@ def test_what_says_something_else_has_its_own_place(text: str, heading: str, pla
     assert len(fold_copies(found(first, chunk(text, "router@2.1", heading=heading)), 5)) == places
 
 
+OTHERS = " Fill cells close the gaps of a row, and are placed once routing is done; they take no power and no signal."
+
+
+@for_each(
+    ("more", "terms", "places"),
+    [
+        (" The list is sorted.", {"-ratio_margin"}, 1),
+        (" The list is sorted.", {"sort"}, 2),
+        (" `-ratio_margin` is 0 by default.", {"-ratio_margin"}, 2),
+        (" The list is sorted.", set(), 2),
+        (" The list is sorted.", {"word"}, 2),
+        (" The list is sorted. " + " ".join(f"Item {number} differs." for number in range(60)), {"-ratio_margin"}, 2),
+    ],
+)
+def test_nearly_equal_texts_are_one_if_they_differ_in_what_is_not_asked(
+    more: str, terms: set[str], places: int
+) -> None:
+    hits = found(chunk(MARGIN + OTHERS, "router@2.0"), chunk(MARGIN + OTHERS + more, "router@2.1"))
+    folded = fold_copies(hits, 5, terms)
+    assert len(folded) == places
+    assert folded[0].chunk.collection == ("router@2.1" if places == 1 else "router@2.0")
+
+
+def test_a_heading_in_plain_text_is_no_difference() -> None:
+    markdown, text = (f"{MARGIN}\n\n{mark}Fill\n\n{OTHERS.strip()}" for mark in ("## ", ""))
+    [hit] = fold_copies(found(chunk(text, "notes"), chunk(markdown, "router@2.1")), 5, {"fill"})
+    assert hit.chunk.collection == "router@2.1"
+
+
+def test_a_newer_copy_behind_the_last_place_stands_for_the_older() -> None:
+    fillers = [chunk(f"Note {number} is about something else.", "notes", f"{number}.md") for number in range(3)]
+    hits = found(chunk(MARGIN + OTHERS, "router@2.0"), *fillers, chunk(MARGIN + OTHERS + " So it is.", "router@2.1"))
+    folded = fold_copies(hits, 3, {"-ratio_margin"})
+    assert [hit.chunk.collection for hit in folded] == ["router@2.1", "notes", "notes"]
+
+
 def test_a_version_of_the_document_itself_counts_too() -> None:
     hits = found(chunk(MARGIN, "a", version="1.4"), chunk(MARGIN, "b", version="1.12"), chunk(MARGIN, "c"))
     assert named(fold_copies(hits, 5)) == ["b/antenna.md"]

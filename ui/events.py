@@ -19,7 +19,7 @@ from ui.verification import Verification, read_verification
 
 _REST_OF_COMMIT = re.compile(r"(?<=\b[0-9a-f]{9})[0-9a-f]{31}\b")  # git's own names for commits are as short
 HEADING_SEPARATOR = " › "
-MOST_NAMED = 3  # of the places where the same text stands
+MOST_NAMED = 3  # of the places where the same is said
 OWN_TEXT = ("task", "own_context")  # why the gateway searched nothing, if the turn brings its own text
 
 Rating = Literal["up", "down"]  # of an answer, by who read it
@@ -52,7 +52,7 @@ class Source:
 
     `quoted` are the places that the answer stands on. `sent` is the text as the gateway sent it, in which it counts
     places; `text` is what of it can be shown. `page` and `version` are "" where a document has none, or where the
-    gateway does not name them. `copies` are the collections and files where the same text stands.
+    gateway does not name them. `copies` are the collections and files where the same is said.
     """
 
     number: int

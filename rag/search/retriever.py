@@ -236,7 +236,7 @@ class Retriever:
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index, or its `collections`, has nothing relevant.
 
-        Passages with the same text are one hit (rag.search.copies).
+        Passages that say the same are one hit (rag.search.copies).
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
         its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches
         `min_relevance`, or where it names what the reference describes, and nothing unknown. Then those hits are
@@ -259,7 +259,7 @@ class Retriever:
             for ranked in ranking
             if ranked.dense >= self._settings.min_hit_score or ranked.row in named
         )
-        return fold_copies(hits, top_k)
+        return fold_copies(hits, top_k, content_terms(query))
 
     def rank(self, query: str) -> Iterator[Hit]:
         """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules.

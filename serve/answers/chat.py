@@ -362,7 +362,7 @@ def hit_object(
     """A numbered passage with its place, address and scores, and its file as vector stores have it.
 
     `page` is a PDF's; `version` is the document's own, or what follows the collection's `@`. Either is None if unknown.
-    `copies` are collections and paths where the same text stands.
+    `copies` are collections and paths where the same is said.
     """
     chunk = hit.chunk
     fields = ("chunk_id", "collection", "path", "title", "text", "licence", "page")

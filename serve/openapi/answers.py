@@ -70,7 +70,7 @@ RETRIEVAL: dict[str, Schema] = {
             dense_score=number("Cosine by meaning."),
             bm25_score=nullable(number("By exact words.")),
             late_score=nullable(number("By tokens.")),
-            copies=items(whole_record(collection=text(), path=text()), "Where else the same text stands."),
+            copies=items(whole_record(collection=text(), path=text()), "Where else the same is said."),
         ),
     ),
     "Quote": about(
