@@ -144,7 +144,7 @@ class RagSettings:
     # Higher, a plain question over an index of a few pages is refused; lower, nothing more is answered rightly
     min_relevance: float = setting(
         "CHIPALIGN_MIN_RELEVANCE",
-        0.4,
+        0.35,
         "probability that the index answers a question from which on it is answered",
         within=(0.0, 1.0),
     )
