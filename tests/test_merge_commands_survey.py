@@ -6,19 +6,22 @@ from __future__ import annotations
 
 import math
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 import pytest
+import torch
 from hypothesis import given
 from hypothesis import strategies as st
 
 from merge.arithmetic.choice import find_arithmetic
-from merge.arithmetic.dtypes import FLOAT64
+from merge.arithmetic.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from merge.arithmetic.geodesic import interpolate
 from merge.commands.survey import (
     Profile,
     describe_survey,
     find_drift,
+    find_rounding,
     median_by_layer,
     profile_results,
     summarise_kinds,
@@ -30,7 +33,7 @@ from merge.merging.pairing import check_pair
 from merge.merging.plan import make_plan
 from merge.models.checkpoint import Checkpoint
 from merge.settings import MergeSettings
-from tests.tiny_models import make_recipe, read_arrays, write_llama
+from tests.tiny_models import make_recipe, read_arrays, read_tensors, rewrite_tensors, write_llama
 
 ARITHMETIC = find_arithmetic("cpu")
 
@@ -39,8 +42,8 @@ def profile(name: str, theta: float | None, layer: int | None = 0) -> Profile:
     return Profile(name, "MLP", layer, 4, 2.0, 1.0, theta, 0.6)
 
 
-def survey(chip: Path, chat: Path) -> tuple[Profile, ...]:
-    recipe = make_recipe(chip, chat)
+def survey(chip: Path, chat: Path, **values: Any) -> tuple[Profile, ...]:
+    recipe = make_recipe(chip, chat, **values)
     pair = check_pair(Checkpoint.open(chip), Checkpoint.open(chat), recipe)
     return survey_pair(make_plan(recipe, pair), pair, ARITHMETIC, threads=2)
 
@@ -113,3 +116,25 @@ def test_the_document_is_valid_json_for_strict_readers() -> None:
 
     document = describe_survey([profile("a", math.pi), profile("b", None)])
     assert json.loads(json.dumps(document, allow_nan=False))["tensors"][0]["drift"] is None
+
+
+def test_rounding_is_what_the_outputs_dtype_loses_of_the_change(tmp_path: Path) -> None:
+    chat = write_llama(tmp_path / "chat", seed=2, num_hidden_layers=1, dtype=torch.bfloat16)
+    chip = write_llama(tmp_path / "chip", seed=2, num_hidden_layers=1, dtype=torch.bfloat16)
+    near = {
+        name: tensor.float() * (1 + 0.01 * torch.randn(tensor.shape)) for name, tensor in read_tensors(chip).items()
+    }
+    rewrite_tensors(chip, {name: tensor.bfloat16() for name, tensor in near.items()})
+    lost = changed = 0.0
+    ours, theirs = read_arrays(chip), read_arrays(chat)
+    for name in ours:
+        wide, _ = interpolate(ours[name], theirs[name], 0.6, FLOAT32, ARITHMETIC)
+        rounded = wide.astype(BFLOAT16).astype(FLOAT64)
+        lost += float(np.sum((rounded - wide) ** 2))
+        changed += float(np.sum((wide - theirs[name].astype(FLOAT64)) ** 2))
+    share = find_rounding(survey(chip, chat, dtype="auto"))
+    assert share == pytest.approx(math.sqrt(lost / changed), rel=1e-5)
+    assert share is not None
+    assert 0.05 < share < 0.9
+    assert find_rounding(survey(chip, chat, dtype="float32")) == 0.0
+    assert find_rounding(survey(chat, chat, dtype="auto")) is None

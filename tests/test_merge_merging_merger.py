@@ -28,6 +28,7 @@ from merge.errors import (
     TensorNotFinite,
     TensorOverflow,
     TensorsDiffer,
+    TensorsOpposite,
 )
 from merge.merging.card import render_card
 from merge.merging.merger import Outcome, Watcher, check_room, merge_parents
@@ -347,3 +348,23 @@ def test_a_merge_larger_than_the_disk_is_refused_before_it_starts(tmp_path: Path
     check_room(tmp_path, 1)
     with pytest.raises(OutputFull, match=r"GB free, the merge needs 1000000000\.0 GB"):
         check_room(tmp_path, 10**18)
+
+
+def test_a_number_that_changes_its_sign_is_merged_on_a_line(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+    for folder, value in zip(parents, (0.3, -0.1), strict=True):
+        rewrite_tensors(folder, {"model.gate": torch.tensor([value]), "model.scale": torch.tensor(abs(value))})
+    outcome = run(make_recipe(*parents), tmp_path / "out")
+    assert outcome.report is not None
+    branches = {result.name: result.branch for result in outcome.report.tensors}
+    assert (branches["model.gate"], branches["model.scale"]) == ("linear", "geodesic")
+    merged = read_tensors(tmp_path / "out")
+    assert merged["model.gate"].item() == pytest.approx(0.6 * 0.3 - 0.4 * 0.1)
+    assert merged["model.scale"].item() == pytest.approx(0.3**0.6 * 0.1**0.4)
+
+
+def test_opposite_tensors_name_what_takes_one_parents(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+    name = "model.layers.0.mlp.up_proj.weight"
+    rewrite_tensors(parents[0], {name: -read_tensors(parents[1])[name]})
+    with pytest.raises(TensorsOpposite, match=r'exclude = \["model\.layers\.0\.mlp\.up_proj\.weight"\]'):
+        run(make_recipe(*parents), tmp_path / "out")
+    run(make_recipe(*parents, exclude=(name,)), tmp_path / "out")

@@ -173,3 +173,27 @@ def test_no_network_is_one_clear_sentence(tmp_path: Path) -> None:
 def test_licence_is_read_from_the_cards_front_matter(tmp_path: Path, card: str, licence: str | None) -> None:
     (tmp_path / "README.md").write_text(card)
     assert read_licence(tmp_path) == licence
+
+
+@for_each("order", [1, -1])
+def test_a_mistake_that_can_be_seen_here_comes_before_any_download(tmp_path: Path, order: int) -> None:
+    write_llama(tmp_path / "here", seed=1)
+    said: list[str] = []
+    for wrong in ("no/such/folder/anywhere", str(tmp_path / "none"), "empty"):
+        (tmp_path / "empty").mkdir(exist_ok=True)
+        refs = [(ParentRef("org/model-8b"), "chip"), (ParentRef(wrong), "chat"), (ParentRef("here"), "base")][::order]
+        with Resolver(tmp_path, MergeSettings(tmp_path / "home", "http://127.0.0.1:9"), said.append) as resolver:
+            with pytest.raises(CheckpointNotFound, match="chat parent"):
+                resolver.resolve_all(refs)
+            with pytest.raises(CheckpointNotFound, match="chat parent"):
+                resolver.look_all(refs)
+    assert not [text for text in said if "downloading" in text]
+
+
+def test_parents_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -> None:
+    folders = [write_llama(tmp_path / name, seed, num_hidden_layers=1) for name, seed in (("a", 1), ("b", 2))]
+    resolver = Resolver(tmp_path, MergeSettings(tmp_path / "home"), lambda text: None)
+    assert [folder for folder, _ in resolver.look_all([(ParentRef("b"), "chip"), (ParentRef("a"), "chat")])] == [
+        folders[1],
+        folders[0],
+    ]

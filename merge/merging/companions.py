@@ -24,7 +24,7 @@ from typing import Any
 from merge.errors import CheckpointCorrupt
 from merge.merging.pairing import Pair
 from merge.merging.plan import FLOAT_NAMES, find_dtypes
-from merge.models.beside import find_companions, find_left, is_tokenizer_file
+from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
 from merge.models.config import TEXT, VOCAB_SIZE, names_token, take_settings
 from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, join_tokenizers, parse_tokens, union_tokens
@@ -72,7 +72,7 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> Companions:
         files[TOKENIZER] = _join(pair)
     files[CONFIG] = _dump(config)
     if recipe.code:
-        return Companions(files, left=tuple(name for name in find_left(chat) if not name.endswith(".py")))
+        return Companions(files, left=tuple(name for name in find_left(chat) if not is_code(name)))
     plain = {name: _drop_code(name, raw) for name, raw in files.items()}
     code = [name for name, raw in plain.items() if raw is not files[name]]
     if without_code(pair.chat.config) != pair.chat.config:

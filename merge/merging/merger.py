@@ -47,6 +47,7 @@ from merge.merging.passes import merge_tensor
 from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
+from merge.models.beside import is_code
 from merge.models.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores
@@ -175,9 +176,8 @@ def describe_left(companions: Companions, config: Mapping[str, Any]) -> list[str
     """What of the parents' files is not in the output, and whether the merge loads without their own code."""
     said = []
     if companions.left:
-        said.append(
-            f"not copied from the chat parent: {join(companions.left)} (code = true in the recipe copies Python files)"
-        )
+        advice = " (code = true in the recipe copies Python files)" if any(map(is_code, companions.left)) else ""
+        said.append(f"not copied from the chat parent: {join(companions.left)}{advice}")
     if companions.code:
         names = f"{', '.join(companions.code)} of the parents name Python code of their own (auto_map)"
         loads = (

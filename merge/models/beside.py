@@ -20,6 +20,7 @@ CODE, PICKLES = re.compile(r".+\.(py|so|pyc)", re.I), re.compile(r".+\.(pkl|pick
 # Of no use to whoever loads the model: pictures, cards, and what a trainer, a merge or a tool that quantises left
 IDLE = re.compile(
     r"\..*|README.*|.+\.(png|jpe?g|gif|svg|webp|pdf|mp4|log|lock|ipynb|sh)|merge_report\.json|adapter_.*|latest"
+    r"|pictures|figures|assets"
     r"|(trainer_state|training_args|curves|loss|quantize_config|quant_config|hf_quant_config)\.json"
     r"|(all|train|eval|test|predict)_results\.json",
     re.I,
@@ -37,7 +38,7 @@ HUB_PATTERNS = ("*.safetensors", "*.json", "*.jinja", "*.model", "*.txt", "*.tik
 
 def find_companions(folder: Path, *, code: bool = False) -> list[str]:
     """The names of all files that go with the weights, in order; code: the model's own Python files, too."""
-    return [name for name in _list_files(folder) if not _is_left(name, folder) or (code and name.endswith(".py"))]
+    return [name for name in _list_files(folder) if not _is_left(name, folder) or (code and is_code(name))]
 
 
 def find_left(folder: Path) -> list[str]:
@@ -56,6 +57,11 @@ def find_model_files(folder: Path) -> list[str]:
     weights = [path.name for path in folder.glob("*.safetensors") if path.is_file()]
     index = [INDEX] if (folder / INDEX).is_file() else []
     return sorted([name for name in weights if not name.startswith("adapter_")] + index + find_companions(folder))
+
+
+def is_code(name: str) -> bool:
+    """Whether a file is Python code of the model's own."""
+    return name.endswith(".py")
 
 
 def is_tokenizer_file(name: str) -> bool:

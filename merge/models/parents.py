@@ -187,7 +187,7 @@ class Resolver:
             if name.startswith(PACKAGE) or (not is_here and HUB_ID.fullmatch(name)):
                 return True
             if name == ref.model and is_here and not _is_checkpoint(path):
-                return True
+                return path.suffix == ".gguf" or any(path.glob("*.gguf"))
         return False
 
     def _find(self, ref: ParentRef, side: str) -> _Found:
