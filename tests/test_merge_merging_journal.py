@@ -45,7 +45,7 @@ def run(recipe: Recipe, out: Path, **options: Any) -> list[str]:
 def test_kills_end_in_the_bytes_of_an_undisturbed_run(tmp_path: Path, attack: Attack) -> None:
     shape: dict[str, Any] = {"hidden_size": 128, "intermediate_size": 512, "num_hidden_layers": 20, "vocab_size": 8192}
     chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
-    tries = attack.times(20, full=60)
+    tries = attack.times(8, full=60)
     kills = kill_repeatedly(chip, chat, tmp_path / "out", tries)
     assert kills.killed == tries
     assert kills.taken_up > tries / 10

@@ -231,7 +231,8 @@ def test_an_answer_that_repeats_a_document_cites_real_passages_only(
     grounded: dict[str, Grounded], row: dict[str, Any], store: Retriever
 ) -> None:
     hits = grounded[row["file"]].hits
-    parroted = "\n".join([*(hit.chunk.text for hit in hits), *row["injected"], "So [1], [7], [42; 99] and [0] say."])
+    own = [hit.chunk.text for hit in hits if hit.chunk.path == row["file"]]  # the others' are repeated in their rows
+    parroted = "\n".join([*own, *row["injected"], "So [1], [7], [42; 99] and [0] say."])
     _, citations = Examiner(grounded[row["file"]], store, CodeChecker(), ()).verify(parroted, "model")
     cited = as_annotations(citations, hits, lambda hit: f"/sources/{hit.chunk.chunk_id}")
     assert cited

@@ -14,7 +14,7 @@ from pathlib import Path
 
 import httpx
 import pytest
-from playwright.sync_api import Browser, Page, expect
+from playwright.sync_api import Browser, BrowserContext, Page, expect
 from websockets.exceptions import InvalidStatus
 from websockets.sync.client import ClientConnection, connect
 from websockets.typing import Origin
@@ -68,18 +68,25 @@ def wait_until_served(url: str, process: subprocess.Popen[bytes]) -> None:
     raise AssertionError("the page was not served within 30 s")
 
 
-@pytest.fixture
-def tab(browser: Browser, page_url: str, gateway: FakeGateway) -> Iterator[Page]:
-    """A fresh tab on the empty page, and a gateway that is up and well."""
-    gateway.reset()
+@pytest.fixture(scope="module")
+def context(browser: Browser) -> Iterator[BrowserContext]:
+    """One for all tabs: what Streamlit's page is made of is fetched and compiled once."""
     context = browser.new_context(viewport={"width": 1280, "height": 900})
     context.set_default_timeout(PATIENCE_MS)
     expect.set_options(timeout=PATIENCE_MS)
+    yield context
+    context.close()
+
+
+@pytest.fixture
+def tab(context: BrowserContext, page_url: str, gateway: FakeGateway) -> Iterator[Page]:
+    """A fresh tab on the empty page, and a gateway that is up and well."""
+    gateway.reset()
     page = context.new_page()
     page.goto(page_url)
     expect(page.get_by_text("Try one of these")).to_be_visible()
     yield page
-    context.close()
+    page.close()
 
 
 def type_question(tab: Page, question: str) -> None:
@@ -190,6 +197,7 @@ def test_status_line_follows_the_gateway_without_a_click(tab: Page, gateway: Fak
     status = tab.locator(".st-key-status")
     expect(status).to_contain_text("Ready")
     gateway.stop()
+    tab.reload()
     expect(status).to_contain_text("No gateway at")
     gateway.start()
     expect(status).to_contain_text("Ready")
