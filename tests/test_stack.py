@@ -11,6 +11,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import shutil
 import signal
 import subprocess
@@ -31,7 +32,7 @@ from playwright.sync_api import Browser, expect
 from rag.answering.names import unknown_names
 from tests.conftest import OpenAIAt, free_port
 
-pytestmark = pytest.mark.stack
+pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("one_thread")]
 MODEL = "chipalign-demo"
 QUESTION = "What is a clock domain crossing?"
 MULTIPLE_CHOICE: dict[str, Any] = {
@@ -47,6 +48,7 @@ INSTRUCTION = {
     "instruction_id_list": ["punctuation:no_comma"],
     "kwargs": [{}],
 }
+ROOT = Path(__file__).parent.parent
 PATIENCE_S = 600.0  # a first `up` on two busy cores
 NODE_CLIENT = Path(__file__).parent / "node_client"  # with a lock of the npm package it needs
 
@@ -141,7 +143,43 @@ def test_up_ends_at_a_panel_with_the_addresses_the_model_and_the_index(up: Up) -
         str(up.home / "logs")[:40],
     ):
         assert words in panel.replace("\n", "") or words in panel
-    assert (up.home / "models" / MODEL / "merge_report.json").exists()
+
+
+def read_report(home: Path) -> Any:
+    return json.loads((home / "models" / MODEL / "merge_report.json").read_text(encoding="utf-8"))
+
+
+def test_the_merged_models_angles_are_those_of_the_adapters_card(up: Up) -> None:
+    totals = read_report(up.home)["totals"]
+    card = " ".join((ROOT / "data/adapters/smollm2-135m-eda/README.md").read_text(encoding="utf-8").split())
+    stated = re.search(
+        r"angle between both parents, per tensor: ([\d.]+) degrees in the median, ([\d.]+) at most", card
+    )
+    assert stated is not None
+    assert totals["theta_degrees"]["median"] == pytest.approx(float(stated[1]), abs=0.006)
+    assert totals["theta_degrees"]["max"] == pytest.approx(float(stated[2]), abs=0.006)
+    # Norms and embeddings, which the adapter leaves alone, and the rest
+    assert totals["branches"] == {"equal": 62, "geodesic": 210}
+
+
+def test_the_parents_are_named_with_version_licence_and_hash(up: Up) -> None:
+    chip, chat = (read_report(up.home)["parents"][name] for name in ("chip", "chat"))
+    assert (chat["licence"], chip["blake3"]) == ("Apache-2.0", chat["blake3"])
+    assert chip["adapter"]["licence"] == "cc-by-4.0"
+
+
+def test_the_merged_model_answers_as_a_chat_model(up: Up) -> None:
+    import torch
+    from transformers import AutoModelForCausalLM, AutoTokenizer
+
+    model, tokenizer = (
+        kind.from_pretrained(up.home / "models" / MODEL) for kind in (AutoModelForCausalLM, AutoTokenizer)
+    )
+    assert model.dtype == torch.bfloat16
+    messages = [{"role": "user", "content": "What is the capital of France? Answer in one sentence."}]
+    prompt = tokenizer.apply_chat_template(messages, add_generation_prompt=True, return_tensors="pt", return_dict=True)
+    answer = model.generate(**prompt, max_new_tokens=24, do_sample=False)[0][prompt["input_ids"].shape[1] :]
+    assert "Paris" in tokenizer.decode(answer)
 
 
 def test_the_python_client_gets_a_whole_answer_with_citations(up: Up, openai_at: OpenAIAt) -> None:
@@ -445,9 +483,12 @@ def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path) -> None:
     weights = (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns
     again = start_up(home)
     try:
-        again.wait_for("ChipAlign is running")
-        assert "found as merged before" in again.text()
+        again.wait_for("gateway: ready")  # both are prepared by then; the engine that starts beside is not waited for
+        assert "restart" not in again.text()
     finally:
         stop(again)
+    assert again.process.returncode == 0
     assert (home / "indexes" / "starter" / "manifest.json").read_bytes() == manifest
     assert (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns == weights
+    assert len(list((home / "models").glob("smollm2-135m-instruct*"))) == 1  # both parents stand on one conversion
+    assert not list((home / "models").glob(".*"))
