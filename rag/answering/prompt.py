@@ -32,8 +32,7 @@ NOTHING_FOUND = (
     "I found nothing about this in the indexed documents ({collections}), so I do not answer from memory. {missing}"
     "Ask with the name of the command, option or message, or add documents that cover it."
 )
-MISSING = "`{name}` stands in {place}, but no passage that names it speaks of {words}. "
-MOST_WORDS_NAMED = 6  # of those that are missing
+MISSING = '`{name}` stands in "{place}", but no passage that names it speaks of {words}. '
 
 DENIAL = "The indexed documents give "  # the beginning of a denial (rag.answering.unknown_options)
 
@@ -52,9 +51,8 @@ def nothing_found(collections: Iterable[str], missing: Missing | None = None) ->
     described = ""
     if missing:
         chunk = missing.chunk
-        place = f"{chunk.collection}/{chunk.path} ({describe_place(chunk.title, chunk.heading_path)})"
-        words = ", ".join(missing.words[:MOST_WORDS_NAMED])
-        described = MISSING.format(name=missing.name, place=" ".join(place.split()), words=words)
+        place = " ".join(f"{chunk.collection} > {describe_place(chunk.title, chunk.heading_path)}".split())
+        described = MISSING.format(name=missing.name, place=place, words=", ".join(missing.words))
     return NOTHING_FOUND.format(collections=", ".join(sorted(collections)) or "none", missing=described)
 
 

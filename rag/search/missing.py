@@ -13,6 +13,9 @@ from dataclasses import dataclass
 from rag.documents import Chunk
 from rag.index.bm25 import ASKING_WORDS, Bm25Index, find_tokens, is_identifier, tokenize
 
+MOST_TOKENS = 25  # of a question: a pasted log has words of all kinds
+MOST_MISSING = 4  # words: where more are missing, it asks for something else than what the name stands for
+
 
 @dataclass(frozen=True, slots=True)
 class Missing:
@@ -24,11 +27,13 @@ class Missing:
 
 
 def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk]) -> Missing | None:
-    """The question's rarest known name with the words that no passage beside it has; None without a name or such words.
+    """The question's rarest known name with the words that no passage beside it has.
 
-    `chunks` has the rows of `bm25`.
+    None without a name or such words, and where these are many. `chunks` has the rows of `bm25`.
     """
     tokens = find_tokens(query)
+    if len(tokens) > MOST_TOKENS:
+        return None
     holding = {token: rows for token in tokens if is_identifier(token) and (rows := bm25.rows_with(token.lower()))}
     if not holding:
         return None
@@ -46,4 +51,4 @@ def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk]) -> Missin
         if not beside:
             missing.append(token)
     best = max(counts, key=counts.__getitem__)
-    return Missing(name, chunks[best], tuple(missing)) if missing else None
+    return Missing(name, chunks[best], tuple(missing)) if 0 < len(missing) <= MOST_MISSING else None
