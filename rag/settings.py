@@ -13,7 +13,7 @@ from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 
-from chipalign_settings import Refused, default_home, from_env, read_path, setting
+from chipalign_settings import Refused, default_home, from_env, matching, read_path, setting
 from rag.errors import SettingsError
 
 _WORKERS = 2  # more would need a machine with more memory, which whoever sets `parse_workers` knows
@@ -128,6 +128,12 @@ class RagSettings:
         0,
         "files that are parsed at a time, each with that memory; 0: one on each core, two at most",
         within=(0, 256),
+    )
+    ocr: str = setting(
+        "CHIPALIGN_OCR",
+        "",
+        "languages in which tesseract reads PDF pages that are pictures, as eng or eng+deu; empty: they are named",
+        read=matching(r"(?:[A-Za-z_]{2,20}(?:\+[A-Za-z_]{2,20}){0,9})?", "tesseract's languages, as eng+deu"),
     )
     archive_files: int = setting(
         "CHIPALIGN_ARCHIVE_FILES", 200_000, "most files that an archive may hold", within=(1, 10_000_000)

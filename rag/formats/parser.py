@@ -48,6 +48,7 @@ class Format:
     `keeps_text`: the document keeps the file's own text beside its blocks.
     `parse_head`: reads the beginning of a file that is too large to read whole; without it such a file is refused.
     `keeps_name`: the title is the file's name.
+    `parse_pictures`: reads also pages that are pictures, with the languages of text recognition.
     """
 
     name: str = ""
@@ -56,6 +57,7 @@ class Format:
     keeps_text: bool = False
     parse_head: Callable[[str], Parsed] | None = None
     keeps_name: bool = False
+    parse_pictures: Callable[[bytes, str], Parsed] | None = None
 
 
 def _code(name: str, parse_code: Callable[[str, str], Parsed]) -> Format:
@@ -108,7 +110,7 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((".rst", ".rest"), _RST),
     **dict.fromkeys((".txt", ".text"), _TEXT),
     **dict.fromkeys((".html", ".htm", ".xhtml"), _HTML),
-    ".pdf": Format("PDF", parse_bytes=parse_pdf),
+    ".pdf": Format("PDF", parse_bytes=parse_pdf, parse_pictures=parse_pdf),
     **dict.fromkeys((".xml", ".dita", ".dbk"), Format("XML", parse_bytes=parse_xml)),
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), Format("DOCX", parse_bytes=parse_docx)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
@@ -149,13 +151,17 @@ def may_include(path: str) -> bool:
 
 
 def read_file(
-    path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None
+    path: str, content: bytes, is_whole: bool = True, included: ReadText = lambda _: None, ocr: str = ""
 ) -> tuple[str | None, Parsed]:
     """The file's own text where a `Document` keeps it, and the parsed file; `included` gives the texts that it names.
+
+    ocr: languages in which pages that are pictures are read; "" for none.
 
     Raises ParseFailed: the message is the reason. A parser may raise other errors on a damaged file.
     """
     found = format_of(path) or _TEXT
+    if ocr and found.parse_pictures is not None:
+        return None, _bound(path, found.parse_pictures(content, ocr), found)
     if found.parse_bytes is not None:
         return None, _bound(path, found.parse_bytes(content), found)
     decoded = read_text(content)

@@ -28,6 +28,7 @@ from rag.blocks import (
     pipe_table,
 )
 from rag.errors import ParseFailed
+from rag.formats.ocr import recognize_pages
 from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 
 if TYPE_CHECKING:
@@ -71,13 +72,15 @@ class _PageText:
     pictured: float = 0.0
 
 
-def parse_pdf(content: bytes) -> Parsed:
+def parse_pdf(content: bytes, ocr: str = "") -> Parsed:
     """Title, blocks with their pages, and a note of the pages that could not be read.
+
+    ocr: languages in which the text of pages that are pictures is recognized; "": it is not.
 
     Raises ParseFailed: the message is the reason.
     """
     pages, damaged, title = _read_pages(content)
-    if not any(page.lines for page in pages):
+    if not any(page.lines for page in pages) and not (ocr and pages):
         if damaged or not pages:
             raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read")
         raise ParseFailed(
@@ -85,6 +88,8 @@ def parse_pdf(content: bytes) -> Parsed:
         )
     pages = _drop_running_lines(pages)
     pictures = [page.number for page in pages if _is_picture(page)]
+    recognized = recognize_pages(content, pictures, ocr) if ocr and pictures else {}
+    pictures = [number for number in pictures if not recognized.get(number)]
     if len(pictures) == len(pages):
         raise ParseFailed(
             f"scanned or drawn: its {len(pages)} pages are pictures; run text recognition (OCR) on it first"
@@ -97,7 +102,16 @@ def parse_pdf(content: bytes) -> Parsed:
     found = assembler.headings.title or ""
     notes = [f"{_name_pages(damaged)} cannot be read"] if damaged else []
     notes += [f"of {_name_pages(pictures)} the pictures are not read: run text recognition (OCR)"] if pictures else []
-    return Parsed(found if found or not title else title, tuple(assembler.blocks), "; ".join(notes))
+    blocks = [*assembler.blocks, *_write_recognized(recognized)]
+    blocks.sort(key=lambda block: block.page or 0)
+    return Parsed(found if found or not title else title, tuple(blocks), "; ".join(notes))
+
+
+def _write_recognized(recognized: dict[int, list[str]]) -> Iterator[Block]:
+    """The paragraphs of pages that are pictures, under a heading that says so: letters may be wrong."""
+    for number, paragraphs in recognized.items():
+        for text in paragraphs:
+            yield Block("prose", text, (f"Page {number}, read by OCR",), number)
 
 
 def _is_picture(page: _PageText) -> bool:

@@ -161,12 +161,13 @@ class _Reader:
 
     def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str | None, Parsed]:
         """Parse in the sandbox or take the cached result; other formats parse faster than a look-up takes."""
-        known = self._cache.read(name, content) if found.parse_bytes else None
+        key = f"{name}\0{self._settings.ocr}" if self._settings.ocr else name
+        known = self._cache.read(key, content) if found.parse_bytes else None
         if known is not None:
             return None, known
         own_text, parsed = self._sandbox.read(name, content, is_whole, self.read_text)
         if found.parse_bytes:
-            self._cache.write(name, content, parsed)
+            self._cache.write(key, content, parsed)
         return own_text, parsed
 
     def _load(self, name: str, found: Format) -> tuple[bytes, str]:

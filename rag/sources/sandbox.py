@@ -73,7 +73,8 @@ class Sandbox:
             return {"found": text is not None}, (text or "").encode(*_TEXT)
 
         try:
-            return _unpack(self._pool.ask({"name": name, "is_whole": is_whole, "timeout_s": timeout_s}, content, find))
+            head = {"name": name, "is_whole": is_whole, "timeout_s": timeout_s, "ocr": self._settings.ocr}
+            return _unpack(self._pool.ask(head, content, find))
         except ChildEnded as error:
             raise ParseFailed(explain_end(error.code, timeout_s)) from None
 
@@ -94,13 +95,13 @@ def _unpack(answer: Message) -> tuple[str | None, Parsed]:
     return own_text, read_parsed(body[head["text_bytes"] :].decode(*_TEXT))
 
 
-def _answer(name: str, content: bytes, is_whole: bool, included: ReadText) -> tuple[bytes | None, bytes]:
+def _answer(name: str, content: bytes, is_whole: bool, included: ReadText, ocr: str = "") -> tuple[bytes | None, bytes]:
     """The file's own text, where it is kept, and the blocks.
 
     Raises ParseFailed: any error in a parser counts against that one file.
     """
     try:
-        text, parsed = read_file(name, content, is_whole, included)
+        text, parsed = read_file(name, content, is_whole, included, ocr)
         own_text = None if text is None else text.encode(*_TEXT)
         blocks = write_parsed(parsed).encode(*_TEXT)
     except ParseFailed:
@@ -136,7 +137,8 @@ def _serve(messages: IO[bytes], answers: IO[bytes]) -> None:
         head, content = message
         set_timer(head["timeout_s"])
         try:
-            own_text, blocks = _answer(head["name"], content, head["is_whole"], partial(_ask, messages, answers))
+            included = partial(_ask, messages, answers)
+            own_text, blocks = _answer(head["name"], content, head["is_whole"], included, head["ocr"])
         except ParseFailed as error:
             set_timer(0)
             write_message(answers, {"failed": True}, str(error).encode(*_NAMES))
