@@ -110,7 +110,7 @@ def measure_rounding(plan: TensorPlan, inputs: Inputs, sums: Sums) -> tuple[floa
     )
     lost = inputs.arithmetic.square(wide - inputs.arithmetic.widen(narrow))
     changed = inputs.arithmetic.square(wide - inputs.arithmetic.widen(pieces["chat"]))
-    scale = plan.numel / piece.count
+    scale = plan.numel / piece.count if changed else 0.0  # what stays as it was has no change to lose
     return lost * scale, changed * scale
 
 
