@@ -92,6 +92,9 @@ def test_a_wanted_tool_is_called_whatever_the_documents_say(
     assert engine.bodies[-1]["tools"] == [strict if fields else TOOL]
     post(by_mode[1], SOUP, stream=stream, **fields)
     assert engine.bodies[-1]["tools"] == [strict if fields else TOOL]
+    bare = {"type": "function", "function": {"name": "get_time"}}
+    post(by_mode[1], ANTENNA, stream=stream, tools=[bare], tool_choice="required")
+    assert engine.bodies[-1]["tools"][0]["function"]["parameters"] == {"type": "object"}
     own = {**TOOL, "function": {**TOOL["function"], "strict": False}}
     post(by_mode[1], ANTENNA, stream=stream, tools=[own], tool_choice="required")
     assert engine.bodies[-1]["tools"] == [own]

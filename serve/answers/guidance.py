@@ -87,7 +87,11 @@ def guide(
 def _strict(tool: Any) -> Any:
     """A tool whose schema binds its arguments, unless the client has said whether it does."""
     function = tool.get("function") if isinstance(tool, dict) else None
-    return {**tool, "function": {"strict": True, **function}} if isinstance(function, dict) else tool
+    if not isinstance(function, dict):
+        return tool
+    given = function.get("parameters") or {}
+    parameters = {"type": "object", **given} if isinstance(given, dict) else given
+    return {**tool, "function": {"strict": True, **function, "parameters": parameters}}
 
 
 class GuidedEngine:
