@@ -139,6 +139,7 @@ def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
     layers = [layer for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]
 
     def cut(value: Any) -> Any:
+        """The value, or each value in it, for the layers that are kept."""
         if isinstance(value, dict):
             return {key: len(layers) if key in DEPTH_KEYS else cut(inner) for key, inner in value.items()}
         is_per_layer = isinstance(value, list) and len(value) == depth > max(layers)

@@ -64,30 +64,7 @@ def _parser() -> argparse.ArgumentParser:
     actions = parser.add_subparsers(dest="action", required=True)
 
     building = actions.add_parser("build", help="make DIR the index of the sources; again brings it up to date")
-    building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
-    building.add_argument(
-        "--add", action="store_true", help="build or refresh only these sources' collections and keep the others"
-    )
-    building.add_argument(
-        "--sources",
-        type=Path,
-        metavar="FILE",
-        dest="own",
-        help="a TOML file of your own that lists sources with their owners and licences",
-    )
-    building.add_argument(
-        "--watch", action="store_true", help="stay, and build again whenever a file of the sources changes"
-    )
-    building.add_argument(
-        "sources",
-        nargs="*",
-        metavar="SOURCE",
-        help=(
-            "a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE "
-            "names its collection"
-        ),
-    )
-
+    _add_build(building)
     searching = actions.add_parser("search", help="the passages that answer a question best")
     searching.add_argument("query", metavar="QUERY")
     searching.add_argument(
@@ -125,6 +102,33 @@ def _parser() -> argparse.ArgumentParser:
     for sub in (building, searching, counting, inspecting, removing, verifying):
         sub.add_argument("--json", action="store_true", help="one JSON document on stdout")
     return parser
+
+
+def _add_build(building: argparse.ArgumentParser) -> None:
+    """The options of `index build`."""
+    building.add_argument("--out", type=Path, required=True, metavar="DIR", dest="index", help="the index directory")
+    building.add_argument(
+        "--add", action="store_true", help="build or refresh only these sources' collections and keep the others"
+    )
+    building.add_argument(
+        "--sources",
+        type=Path,
+        metavar="FILE",
+        dest="own",
+        help="a TOML file of your own that lists sources with their owners and licences",
+    )
+    building.add_argument(
+        "--watch", action="store_true", help="stay, and build again whenever a file of the sources changes"
+    )
+    building.add_argument(
+        "sources",
+        nargs="*",
+        metavar="SOURCE",
+        help=(
+            "a folder, file, archive (zip, tar), fetched corpus, or `handbook`; NAME=SOURCE or NAME@VERSION=SOURCE "
+            "names its collection"
+        ),
+    )
 
 
 def index_apart(

@@ -190,16 +190,32 @@ def ground(
 
     at_least = tokens_left(max_model_len, plain.prompt_tokens, max_model_len // 4)
     budgets = [min(settings.context_tokens, left) for left in (room, at_least)]
-    grounded = _with_prompt(asked, request, hits[:top_k], counter, budgets[0])
-    if not grounded.hits:  # the longest answer that is asked for yields to one passage
-        grounded = _with_prompt(asked, request, hits[:1], counter, budgets[1])
-    if not grounded.hits:
-        raise _too_long(plain.prompt_tokens, max_model_len, "passages and an answer")
+    grounded = _with_passages(asked, request, hits[:top_k], counter, budgets, max_model_len)
     if quotes:
         read = range(1, len(grounded.hits) + 1)  # the prompt's passages keep their numbers
         numbers = sorted({*read, *(quote.number for quote in quotes)})
         grounded = _quote(replace(grounded, mode=mode), quotes, hits, numbers)
     return _guided(_capped(grounded, max_model_len), request, retriever, settings)
+
+
+def _with_passages(
+    asked: Grounded,
+    request: ChatRequest,
+    hits: Sequence[Hit],
+    counter: Counter,
+    budgets: Sequence[int],
+    max_model_len: int,
+) -> Grounded:
+    """The prompt with as many passages as the first budget holds, or else with one within the second.
+
+    Raises ContextLengthExceeded: there is no room for one.
+    """
+    grounded = _with_prompt(asked, request, hits, counter, budgets[0])
+    if not grounded.hits:  # the longest answer that is asked for yields to one passage
+        grounded = _with_prompt(asked, request, hits[:1], counter, budgets[1])
+    if not grounded.hits:
+        raise _too_long(asked.prompt_tokens, max_model_len, "passages and an answer")
+    return grounded
 
 
 def _searched_turns(request: ChatRequest) -> tuple[list[str], NotSearched | None]:
