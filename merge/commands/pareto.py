@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from matplotlib.figure import Figure
 
-from merge.commands.style import faint, ink, plain
+from merge.commands.style import ink, plain
 from merge.recipe import DEFAULT_LAM
 from merge.tuning.study import Found, describe_lams
 from merge.tuning.trials import Trial
@@ -29,7 +29,7 @@ def draw_pareto(found: Found, title: str) -> Figure:
     even = sorted((trial for trial in found.trials if len(set(trial.lams)) == 1), key=lambda trial: trial.lams)
     others = [trial for trial in found.trials if len(set(trial.lams)) > 1]
     if others:
-        axes.plot(*_columns(others), "o", color=faint(), markersize=7, label="a lam for each group of layers")
+        axes.plot(*_columns(others), "o", color="#8d949b", markersize=6, label="a lam for each group of layers")
     axes.plot(*_columns(even), "o-", color=ONE_LAM, markersize=6, linewidth=1.0, label="one lam for all")
     front = [found.trials[n] for n in found.front]
     axes.plot(
