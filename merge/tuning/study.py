@@ -190,8 +190,8 @@ def estimate(values: Any) -> Estimate:
 
 
 def describe_lams(lams: Lams) -> str:
-    """0.6, or 0.6/0.42/0.8 of the groups from the first layers to the last."""
-    return "/".join(f"{lam:g}" for lam in lams)
+    """0.6, or 0.6/0.42/0.8 of the groups from the first layers to the last, where they differ."""
+    return "/".join(f"{lam:g}" for lam in (lams if len(set(lams)) > 1 else lams[:1]))
 
 
 def describe(trial: Trial) -> str:
