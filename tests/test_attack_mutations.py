@@ -33,7 +33,7 @@ from tests.test_attack_documents import SIGNS
 from tests.tiny_embedder import DIMENSION, TinyEmbedder
 
 DATA = Path(__file__).parent.parent / "data"
-BATCH = 250  # files of a build
+BATCH = 100  # files of a build
 LIMIT_S = 20.0  # a mutated file has some KB
 FAMILIES = {  # by suffix; what mutates into each other
     "Markdown": ("md",),

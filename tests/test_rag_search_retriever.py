@@ -21,6 +21,7 @@ from rag.errors import CollectionUnknown, EmptyQuery, IndexMismatch, IndexNotFou
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.index.glossary import expand_abbreviations, read_glossary
+from rag.index.manifest import About
 from rag.index.opening import open_index
 from rag.search.clauses import split_clauses
 from rag.search.langchain_retriever import ChipRetriever
@@ -411,3 +412,23 @@ def test_names_of_the_readers_own_design_are_not_missed_in_the_documents(
     assert (evidence.coverage, evidence.unknown_name) == (expected.coverage, 0.0)
     assert retriever.evidence("antenna violations and -xyzzy_mode", by_token=False).unknown_name == 0.0
     assert retriever.evidence("antenna violations and -plugh_mode", by_token=False).unknown_name > 0.0
+
+
+def test_of_equally_good_passages_those_of_a_source_that_ranks_lower_come_last(tmp_path: Path) -> None:
+    texts = {
+        ("notes", "hold"): "Hold violations are fixed by delay buffers here.",
+        ("tool", "hold"): "Hold violations are fixed by delay buffers.",
+        ("tool", "clock"): "The clock tree is balanced.",
+        ("tool", "antenna"): "Diodes are inserted.",
+    }
+    documents = [
+        parse_document(collection, f"{name}.md", name, f"# {name}\n\n{text}\n", None, "ISC")
+        for (collection, name), text in texts.items()
+    ]
+    first = {}
+    for lowered in ("notes", "tool"):
+        about = {lowered: About(ranks_lower=True)}
+        build_index(documents, tmp_path, RagSettings(home=tmp_path), TinyEmbedder(), about=about)
+        retriever = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
+        first[lowered] = next(retriever.rank("how are hold violations fixed")).chunk.collection
+    assert first == {"notes": "tool", "tool": "notes"}
