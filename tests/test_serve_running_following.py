@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import asyncio
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from pathlib import Path
 
 import pytest
@@ -22,7 +22,7 @@ def test_changes_are_built_and_a_failure_or_a_broken_list_ends_nothing(
     own = tmp_path / "sources.toml"
     own.write_text('[tool]\npath = "docs"\n')
     said: asyncio.Queue[str] = asyncio.Queue()
-    outcomes = iter(["2 passages", StepFailed("the disk is full"), "3 passages"])
+    outcomes: Iterator[str | StepFailed] = iter(["2 passages", StepFailed("the disk is full"), "3 passages"])
 
     async def build() -> str:
         """What the next build comes to."""

@@ -20,7 +20,7 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 # At four letters a piece, the estimate is 1.26 times MiniLM's tokens in the median of the handbook's paragraphs, and
 # too low in one of twenty.
 _LETTERS = 4
-_WORDS_KEPT = 2**15  # counts of words; a manual has some thousand
+_WORDS_KEPT = 2**18  # counts of words, some 50 MB at most; a manual has thousands, the largest table so many
 _LETTERS_KEPT = 64  # of a word whose count is kept
 
 
