@@ -255,7 +255,6 @@ KILLED_BUILD = """
     from rag.index.building import build_index
     from tests.test_rag_index_milvus import DOCUMENTS, TINY
     from tests.tiny_embedder import TinyEmbedder
-from tests.unit_vectors import unit_vectors
 
     class Client(MilvusClient):
         def flush(self, *arguments, **options):  # the collection is there and full, the manifest not written

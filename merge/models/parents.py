@@ -27,7 +27,6 @@ from blake3 import blake3
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, MergeError
 from merge.files import open_stream
 from merge.models.beside import HUB_PATTERNS, find_model_files
-from merge.models.gguf_model import convert_gguf
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
 from merge.models.staging import staged_folder
 from merge.recipe import ParentRef
@@ -277,6 +276,8 @@ class Resolver:
                 )
             self._say(f"de-quantising {gguf.name} to float32, once; this takes half a minute for a small model")
             with staged_folder(target) as folder:
+                from merge.models.gguf_model import convert_gguf  # it loads numpy
+
                 convert_gguf(gguf, folder)
         return target
 

@@ -12,11 +12,14 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Mapping
+from typing import TYPE_CHECKING
 
 import numpy as np
 
 from rag.errors import CollectionUnknown
-from rag.index.dense import Mask
+
+if TYPE_CHECKING:
+    from rag.index.dense import Mask  # which loads FAISS
 
 VERSION_MARK = "@"
 # The name of a collection that a gateway's clients uploaded: it is searched where it is named, and not otherwise
