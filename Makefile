@@ -8,12 +8,12 @@ BIN := .venv/bin
 up:  ## prepare everything, then run engine, gateway and page until Ctrl-C; ARGS="--help" lists the options
 	@$(PYTHON) install.py && exec $(BIN)/chipalign up $(ARGS)
 
-test:  ## ruff check and format, mypy strict, pytest in two processes; ARGS="-n 0 -k NAME" runs tests of a name in one
+test:  ## ruff check and format, mypy strict, pytest in three processes; ARGS="-n 0 -k NAME" runs tests of a name in one
 	@$(PYTHON) install.py --tests
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 2 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
 
 lint:  ## ruff and mypy alone; .pre-commit-config.yaml runs it before each commit
 	@$(PYTHON) install.py --tests --no-browser
