@@ -1,4 +1,4 @@
-"""Types of arguments that this package's commands share; argparse words the refusals itself.
+"""What this package's commands share: types of arguments, whose refusals argparse words, and a line on stderr.
 
 The commands themselves are in `commands` and `training`.
 
@@ -6,6 +6,10 @@ The commands themselves are in `commands` and `training`.
 """
 
 from __future__ import annotations
+
+import sys
+
+from merge.errors import printable
 
 
 def positive(text: str) -> int:
@@ -27,3 +31,8 @@ def factor(text: str) -> float:
     if not 0 < (number := float(text)) <= 1000:
         raise ValueError(text)
     return number
+
+
+def say(text: str) -> None:
+    """One line on stderr, safe for a terminal."""
+    sys.stderr.write(printable(text) + "\n")

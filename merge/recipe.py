@@ -402,8 +402,12 @@ def _share_problems(table: str, parent: Mapping[str, Any], method: Any) -> list[
     return problems
 
 
+def _is_tables(value: Any) -> bool:
+    return isinstance(value, list) and all(isinstance(each, dict) for each in value)
+
+
 def _more_problems(more: Any, method: Any) -> list[str]:
-    if not isinstance(more, list) or not all(isinstance(given, dict) for given in more):
+    if not _is_tables(more):
         return ["[[more]] must be a list of tables"]
     if len(more) > len(MORE_SIDES):
         return [f"[[more]] has {len(more)} parents (allowed: at most {len(MORE_SIDES)})"]
@@ -413,7 +417,7 @@ def _more_problems(more: Any, method: Any) -> list[str]:
 
 
 def _slice_problems(slices: Any) -> list[str]:
-    if not isinstance(slices, list) or not all(isinstance(each, dict) for each in slices):
+    if not _is_tables(slices):
         return ["[[slice]] must be a list of tables"]
     problems = []
     for number, each in enumerate(slices, start=1):
@@ -473,7 +477,7 @@ def _dtype_problems(dtypes: Mapping[str, Any]) -> list[str]:
 
 
 def _schedule_problems(schedule: Any) -> list[str]:
-    if not isinstance(schedule, list) or not all(isinstance(rule, dict) for rule in schedule):
+    if not _is_tables(schedule):
         return ["[[schedule]] must be a list of tables"]
     problems = []
 

@@ -16,8 +16,8 @@ from dataclasses import asdict
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from merge.command_line import factor
-from merge.errors import SHOWN, MergeError, RecipeError, printable
+from merge.command_line import factor, say
+from merge.errors import SHOWN, MergeError, RecipeError
 from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe, describe_lam, load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
@@ -262,7 +262,7 @@ def show_plan(recipe: Recipe, *, as_json: bool) -> int:
     from merge.commands.plots import draw_plan
     from merge.commands.preview import preview_merge
 
-    document = preview_merge(recipe, MergeSettings.from_env(), say=_say)
+    document = preview_merge(recipe, MergeSettings.from_env(), say=say)
     if as_json:
         sys.stdout.write(json.dumps(document) + "\n")
     else:
@@ -301,7 +301,7 @@ def inspect(argv: list[str]) -> int:
             *doubt_rounding(find_rounding(profiles), FLOAT_NAMES[find_dtypes(recipe, pair).output]),
         ]
     for doubt in doubts:
-        _say(f"warning: {doubt}")
+        say(f"warning: {doubt}")
     title = (
         f"{recipe.name}: {recipe.chip.describe()} against {recipe.chat.describe()}, lam = {describe_lam(recipe.lam)}"
     )
@@ -328,11 +328,11 @@ def verify(argv: list[str]) -> int:
         if ref is not None
     }
     options = VerifyOptions(sample, refs, args.origin, threads=args.threads)
-    found = verify_checkpoint(args.folder, options, MergeSettings.from_env(), _say)
+    found = verify_checkpoint(args.folder, options, MergeSettings.from_env(), say)
     for problem in found.problems[:SHOWN]:
-        _say(f"chipalign merge verify: {problem}")
+        say(f"chipalign merge verify: {problem}")
     if len(found.problems) > SHOWN:
-        _say(f"chipalign merge verify: and {len(found.problems) - SHOWN} more")
+        say(f"chipalign merge verify: and {len(found.problems) - SHOWN} more")
     if args.json:
         document = {"checkpoint_dir": str(args.folder), "ok": not found.problems, **asdict(found)}
         sys.stdout.write(json.dumps(document) + "\n")
@@ -395,15 +395,11 @@ def bench(argv: list[str]) -> int:
         options = BenchOptions(
             Path(folder), tools=MergeSettings.from_env().home / "bench", rounds=args.rounds, quick=args.quick
         )
-        document = run_bench(options, _say)
+        document = run_bench(options, say)
     if not args.json:
         sys.stdout.write(summarise_bench(document))
     sys.stdout.write(json.dumps(document) + "\n")
     return 0
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(printable(text) + "\n")
 
 
 def convert(argv: list[str]) -> int:
@@ -443,7 +439,7 @@ def run_merge(
     started = time.monotonic()
     from merge.models.parents import Resolver, count_cores
 
-    with Resolver(recipe.base, settings, _say, threads=options.get("threads") or count_cores()) as resolver:
+    with Resolver(recipe.base, settings, say, threads=options.get("threads") or count_cores()) as resolver:
         resolver.begin(recipe.parents())  # beside the imports, which take half a second
         from merge.commands.progress import make_watcher
         from merge.merging.card import render_card

@@ -19,8 +19,8 @@ from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
 
-from merge.command_line import natural, positive
-from merge.errors import OutputRefused, RecipeError, printable
+from merge.command_line import natural, positive, say
+from merge.errors import OutputRefused, RecipeError
 from merge.recipe import DEFAULT_LAM, MORE_SIDES, Recipe, load_recipe
 from merge.settings import MergeSettings
 
@@ -129,7 +129,7 @@ def _run(
 
     arithmetic, threads = find_arithmetic("cpu"), count_cores()
     warm_up(arithmetic)
-    with Resolver(recipe.base, MergeSettings.from_env(), _say, threads=threads) as resolver:
+    with Resolver(recipe.base, MergeSettings.from_env(), say, threads=threads) as resolver:
         parents = resolver.resolve_sides(recipe.parents())
     with ExitStack() as stack:
         pair = open_parents(parents, recipe, stack, arithmetic)
@@ -139,7 +139,7 @@ def _run(
         guess = _guess(recipe, pair, arithmetic, depth, plan.groups)
         key = _find_key(recipe, parents, parts, plan)
         scorer = Scorer(recipe, pair, arithmetic, threads)
-        found = Study(recipe, depth, scorer, parts, plan, out / JOURNAL, key, _say).run(guess)
+        found = Study(recipe, depth, scorer, parts, plan, out / JOURNAL, key, say).run(guess)
     return found, depth, guess
 
 
@@ -208,7 +208,3 @@ def summarise(found: Found) -> str:
         else f"lam {best} suits both goals best; it beats 0.6 in none outside the interval, or loses the other"
     )
     return "\n".join(lines)
-
-
-def _say(text: str) -> None:
-    sys.stderr.write(printable(text) + "\n")

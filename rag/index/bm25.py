@@ -223,14 +223,7 @@ class Bm25Index:
 
         The best row is the one that holds most of them. Terms that no row holds weigh as much as the rarest known.
         """
-        held = np.zeros(self.count, dtype=np.float64)
-        total = unknown = 0.0
-        for term in self.known_script(content_terms(query)):
-            rows = self._rows_of(term)
-            weight = idf(self.count, max(len(rows), 1))
-            total += weight
-            unknown += 0.0 if len(rows) else weight
-            held[rows] += weight
+        held, total, unknown = self._hold(content_terms(query))
         return (float(held.max()) / total, unknown / total) if total and self.count else (0.0, 1.0)
 
     def coverage_beside(self, names: Sequence[str], query: str) -> float:
@@ -239,13 +232,20 @@ class Bm25Index:
         Terms are weighted by idf; 1 where the query has no others.
         """
         rows = min((self._rows_of(name) for name in names), key=len)
-        held = np.zeros(self.count, dtype=np.float64)
-        total = 0.0
-        for term in self.known_script(content_terms(query)).difference(*map(tokenize, names)):
-            weight = idf(self.count, max(len(self._rows_of(term)), 1))
-            total += weight
-            held[self._rows_of(term)] += weight
+        held, total, _ = self._hold(content_terms(query).difference(*map(tokenize, names)))
         return float(held[rows].max(initial=0.0)) / total if total else 1.0
+
+    def _hold(self, terms: Iterable[str]) -> tuple[NDArray[np.float64], float, float]:
+        """What the terms that each row holds weigh, shape (count,), what all weigh, and those that no row holds."""
+        held = np.zeros(self.count, dtype=np.float64)
+        total = unknown = 0.0
+        for term in self.known_script(terms):
+            rows = self._rows_of(term)
+            weight = idf(self.count, max(len(rows), 1))
+            total += weight
+            unknown += 0.0 if len(rows) else weight
+            held[rows] += weight
+        return held, total, unknown
 
     def known_script(self, terms: Iterable[str]) -> frozenset[str]:
         """The terms without Chinese, Japanese and Korean ones where no row has any.

@@ -31,6 +31,16 @@ def is_uploaded(collection: str) -> bool:
     return bool(UPLOADED.fullmatch(collection))
 
 
+def tool_of(collection: str) -> str:
+    """A collection's name without its version."""
+    return collection.partition(VERSION_MARK)[0]
+
+
+def version_of(collection: str, version: str) -> str:
+    """The version of a document, its own or what follows the `@` of its collection's name; "" where not known."""
+    return version or collection.partition(VERSION_MARK)[2]
+
+
 def name_source(collection: str, path: str) -> str:
     """What people know a document's source by: its collection, or the name of the file that a client uploaded."""
     return path.partition("/")[2] if is_uploaded(collection) else collection
@@ -51,7 +61,7 @@ def select_collections(wanted: Iterable[str], known: Iterable[str]) -> list[str]
     chosen: set[str] = set()
     unknown = []
     for name in dict.fromkeys(wanted):
-        meant = [one for one in known if one == name or one.partition(VERSION_MARK)[0] == name]
+        meant = [one for one in known if name in (one, tool_of(one))]
         chosen.update(meant)
         if not meant:
             unknown.append(repr(name))

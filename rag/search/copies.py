@@ -15,9 +15,9 @@ from dataclasses import dataclass, replace
 from functools import cached_property
 from itertools import islice
 
-from rag.documents import Chunk, Hit
+from rag.documents import Hit
 from rag.index.bm25 import tokenize
-from rag.index.selection import VERSION_MARK
+from rag.index.selection import version_of
 
 SHORT_WORDS = 12  # a text with fewer ("None.") means what its headings say, so that they must be the same, too
 NEARLY = 0.5  # the share of two passages' different words that both have, from which on they are compared by sentence
@@ -98,14 +98,11 @@ def describe_copies(hit: Hit) -> str:
     return f"the same in {', '.join(names)}" if names else ""
 
 
-def version_of(chunk: Chunk) -> str:
-    """The version of a chunk's document, or what follows the `@` of its collection's name; "" where not known."""
-    return chunk.version or chunk.collection.partition(VERSION_MARK)[2]
-
-
 def _fold(group: list[Hit]) -> Hit:
     """The newest of one text, at the place of the first."""
-    newest_first = sorted(group, key=lambda hit: _order_of(version_of(hit.chunk)), reverse=True)
+    newest_first = sorted(
+        group, key=lambda hit: _order_of(version_of(hit.chunk.collection, hit.chunk.version)), reverse=True
+    )
     chunk, *copies = (hit.chunk for hit in newest_first)
     return replace(group[0], chunk=chunk, copies=tuple(copies))
 

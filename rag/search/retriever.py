@@ -429,17 +429,18 @@ class Retriever:
         asked, query = query, _without_design(query)
         coverage, unknown = self._index.bm25.coverage(query)
         share = weigh_unknown(self.chunk_count)
-        names = self._known_names(query)
+        names = _names(query)
+        known = [name for name in names if self._index.bm25.rows_with(name)]
         spread, unmet = self._weigh_tokens(asked, ranking[:HITS_READ], similarity) if by_token else (0.0, 0.0)
         return Evidence(
             similarity=similarity,
             coverage=coverage,
             unknown=share * unknown,
             terms=len(self._index.bm25.known_script(content_terms(query))),
-            unknown_name=share * self._has_unknown_name(query),
+            unknown_name=share * (len(known) < len(names)),
             foreign_tool=float(self._has_foreign_tool(query)),
-            named=share * bool(names),
-            beside_name=share * self._index.bm25.coverage_beside(names, query) if names else 0.0,
+            named=share * bool(known),
+            beside_name=share * self._index.bm25.coverage_beside(known, query) if known else 0.0,
             spread=spread,
             unmet=unmet,
             reading=max((reading.passage for reading in readings), default=None),
@@ -473,10 +474,6 @@ class Retriever:
     def _has_unknown_name(self, query: str) -> bool:
         """Whether an exact name of the question stands in no passage."""
         return any(not self._index.bm25.rows_with(name) for name in _names(query))
-
-    def _known_names(self, query: str) -> list[str]:
-        """The exact names of the question that stand in a passage."""
-        return [name for name in _names(query) if self._index.bm25.rows_with(name)]
 
     def _has_foreign_tool(self, query: str) -> bool:
         """Whether the question names tools of chip design, and none that a document is about."""

@@ -20,8 +20,8 @@ from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.documents import Chunk, Hit
 from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
+from rag.index.selection import version_of
 from rag.search.asked import asks_for_machine_form, find_asked
-from rag.search.copies import version_of
 from rag.search.missing import Missing
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
@@ -388,7 +388,7 @@ def hit_object(
         "file_id": file_id_of(chunk.collection, chunk.path),
         "filename": file_name_of(chunk.collection, chunk.path),
         "attributes": dict(describe(chunk) or {}),
-        "version": version_of(chunk) or None,
+        "version": version_of(chunk.collection, chunk.version) or None,
         "heading_path": list(chunk.heading_path),
         "url": passage_url(hit),
         "score": hit.score,

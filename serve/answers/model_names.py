@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 from typing import Any
 
-from rag.index.selection import VERSION_MARK
+from rag.index.selection import tool_of
 from serve.errors import RequestError
 from serve.protocol import ChatRequest, RetrievalOptions
 from serve.request_body import shorten
@@ -56,7 +56,7 @@ def offered_names(model_id: str, collections: Iterable[str]) -> list[NamedModel]
 
     A collection that lies there in versions is offered as a whole, too.
     """
-    wholes_first = [name for each in sorted(collections) for name in (each.partition(VERSION_MARK)[0], each)]
+    wholes_first = [name for each in sorted(collections) for name in (tool_of(each), each)]
     narrowed = [NamedModel(model_id, collection=name) for name in dict.fromkeys(wholes_first)]
     return [NamedModel(model_id), NamedModel(model_id, is_plain=True), *narrowed]
 

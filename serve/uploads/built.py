@@ -14,7 +14,7 @@ from typing import Any, Protocol
 from rag.documents import Chunk
 from rag.index.generation import Index
 from rag.index.manifest import Collection
-from rag.index.selection import VERSION_MARK, is_uploaded
+from rag.index.selection import is_uploaded, version_of
 from serve.store.vector_stores import Attachment, Counts, VectorStore
 from serve.uploads.objects import SECOND_US, file_id_of, vector_store_object
 from serve.uploads.requests import LONGEST_VALUE
@@ -77,7 +77,7 @@ def texts_of(index: Index, collection: str, file_id: str) -> Iterator[Chunk]:
 
 def attributes_of(document: Described) -> Mapping[str, Any]:
     """What a search of the operator's documents may be filtered by."""
-    version = document.version or document.collection.partition(VERSION_MARK)[2]
+    version = version_of(document.collection, document.version)
     known = {"path": document.path, "version": version, "date": document.date, "licence": document.licence}
     return {name: value[:LONGEST_VALUE] for name, value in known.items() if value}
 

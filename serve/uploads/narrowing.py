@@ -15,7 +15,7 @@ from typing import Any, Generic, Protocol, Self, TypeVar
 
 from rag.errors import CollectionUnknown
 from rag.index.generation import Index
-from rag.index.selection import is_uploaded, select_collections
+from rag.index.selection import is_uploaded, select_collections, tool_of
 from serve.errors import CollectionNotFound, VectorStoreNotFound
 from serve.filters import Filter, is_wanted
 from serve.store import vector_stores
@@ -111,7 +111,7 @@ def _part(passages: P, names: Sequence[str], attached: Attached, wanted: Filter 
 
 def _with_place(attributes: Mapping[str, Any], document: Described) -> Mapping[str, Any]:
     """What a filter may compare: a document's attributes, and its collection without the version."""
-    return {"collection": document.collection.partition("@")[0], **attributes}
+    return {"collection": tool_of(document.collection), **attributes}
 
 
 def _read_stores(library: Library, store_ids: Sequence[str]) -> Attached:
