@@ -33,7 +33,8 @@ from merge.merging.verify import VerifyOptions, verify_checkpoint
 from merge.models.gguf_header import read_gguf
 from merge.models.parents import Resolver
 from merge.models.staging import staged_folder
-from merge.recipe import ParentRef, Recipe, load_recipe
+from merge.recipe import ParentRef, Recipe
+from merge.recipe_file import load_recipe
 from merge.settings import MergeSettings
 from serve.running.weights import weight_problems
 from tests.attack import Attack

@@ -12,7 +12,8 @@ from pathlib import Path
 import pytest
 
 import chipalign
-from merge.recipe import DEFAULT_LAM, ParentRef, load_recipe
+from merge.recipe import DEFAULT_LAM, ParentRef
+from merge.recipe_file import load_recipe
 from tests.conftest import Gateway
 from tests.fake_engine import EngineScript, FakeEngine
 from tests.tiny_models import write_llama

@@ -14,7 +14,7 @@ from merge.commands.convert_commands import MOST_BYTES
 from merge.commands.merge_commands import merge
 from merge.commands.mergekit import convert_config
 from merge.errors import OutputRefused, RecipeError
-from merge.recipe import load_recipe
+from merge.recipe_file import load_recipe
 from tests.rows import for_each
 
 PAIR = "base_model: org/chat\nmodels: [{model: org/chip}, {model: org/chat}]\n"

@@ -19,7 +19,7 @@ from merge.merging.card import render_card
 from merge.merging.merger import merge_parents
 from merge.merging.sweep import plan_sweep
 from merge.merging.verify import VerifyOptions, verify_checkpoint
-from merge.recipe import parse_recipe
+from merge.recipe_file import parse_recipe
 from merge.settings import MergeSettings
 from tests.rows import for_each
 from tests.tiny_models import read_arrays, rewrite_tensors, write_llama

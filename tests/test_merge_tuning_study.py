@@ -18,7 +18,8 @@ from merge.commands.merge_commands import merge
 from merge.commands.pareto import draw_pareto
 from merge.errors import MergeError, OutputRefused, QuestionsUnusable, RecipeError, SearchImpossible
 from merge.merging.merger import open_folders
-from merge.recipe import Recipe, describe_lam, load_recipe
+from merge.recipe import Recipe, describe_lam
+from merge.recipe_file import load_recipe
 from merge.tuning.likelihood import Scorer, encode
 from merge.tuning.questions import Question
 from merge.tuning.study import Plan, Study, estimate

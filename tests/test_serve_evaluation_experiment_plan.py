@@ -10,7 +10,8 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merge.recipe import BASE_METHODS, METHODS, parse_recipe
+from merge.recipe import BASE_METHODS, METHODS
+from merge.recipe_file import parse_recipe
 from serve.errors import ExperimentUnusable
 from serve.evaluation.experiment import plan as experiment
 from serve.evaluation.experiment.plan import (

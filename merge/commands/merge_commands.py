@@ -18,7 +18,8 @@ from typing import TYPE_CHECKING, Any
 
 from merge.command_line import factor, say
 from merge.errors import SHOWN, MergeError, RecipeError
-from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe, describe_lam, load_recipe, parse_recipe
+from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe, describe_lam
+from merge.recipe_file import load_recipe, parse_recipe
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:

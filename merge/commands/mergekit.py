@@ -17,7 +17,8 @@ from pathlib import Path
 from typing import Any
 
 from merge.errors import RecipeError
-from merge.recipe import DTYPES, MORE_SIDES, parse_recipe
+from merge.recipe import DTYPES, MORE_SIDES
+from merge.recipe_file import parse_recipe
 
 # mergekit's name: our method, and what our parameter `elect` must be
 METHODS: Mapping[str, tuple[str, bool | None]] = {

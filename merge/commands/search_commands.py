@@ -21,7 +21,8 @@ from typing import TYPE_CHECKING, Any
 
 from merge.command_line import natural, positive, say
 from merge.errors import OutputRefused, RecipeError
-from merge.recipe import DEFAULT_LAM, MORE_SIDES, Recipe, load_recipe
+from merge.recipe import DEFAULT_LAM, MORE_SIDES, Recipe
+from merge.recipe_file import load_recipe
 from merge.settings import MergeSettings
 
 if TYPE_CHECKING:

@@ -31,7 +31,8 @@ from merge.merging.report import FORMAT, describe_parents, find_versions, read_r
 from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
 from merge.models.parents import Parents, Resolver, Say, count_cores
-from merge.recipe import MORE_SIDES, Recipe, parse_recipe
+from merge.recipe import MORE_SIDES, Recipe
+from merge.recipe_file import parse_recipe
 from merge.settings import MergeSettings
 
 SAMPLE = 8  # tensors that are computed anew by default

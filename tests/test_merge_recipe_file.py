@@ -9,17 +9,8 @@ from typing import Any
 import pytest
 
 from merge.errors import RecipeError
-from merge.recipe import (
-    BASE_METHODS,
-    DTYPES,
-    Parameters,
-    ParentRef,
-    Recipe,
-    Rule,
-    describe_lam,
-    load_recipe,
-    parse_recipe,
-)
+from merge.recipe import BASE_METHODS, DTYPES, Parameters, ParentRef, Recipe, Rule, describe_lam
+from merge.recipe_file import load_recipe, parse_recipe
 from tests.rows import for_each
 
 DEMO = Path(__file__).parents[1] / "data/recipes/demo.toml"
