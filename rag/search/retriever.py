@@ -1,4 +1,4 @@
-"""Searches an index by vectors and BM25, for a question and its clauses, and scores token by token.
+"""Searches an index: the passages that `ranking` puts first, where the index answers the question at all.
 
 It finds nothing where the index does not answer the question. It builds nothing and writes no prompt. One retriever
 serves many threads.
@@ -12,7 +12,6 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
-from itertools import chain, islice
 from pathlib import Path
 from typing import NamedTuple
 
@@ -23,23 +22,20 @@ from rag.documents import Chunk, Hit, searchable_text
 from rag.embedding.embedder import Embedded, TextEmbedder
 from rag.embedding.embedder_choice import open_embedder, open_reader
 from rag.embedding.passage_reader import PassageReader, Reading
-from rag.errors import EmptyQuery, IndexCorrupt
-from rag.index.bm25 import best_rows, content_terms, find_tokens, is_identifier, tokenize
+from rag.errors import EmptyQuery
+from rag.index.bm25 import content_terms, find_tokens, is_identifier, tokenize
 from rag.index.dense import Vectors
 from rag.index.generation import Index
-from rag.index.glossary import expand_abbreviations
 from rag.index.manifest import spec_of
 from rag.index.opening import open_index
 from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
-from rag.search.clauses import split_clauses
 from rag.search.copies import fold_copies
 from rag.search.eda_tools import Names, named_eda_tools
-from rag.search.fusion import mix_scores, raise_scores
 from rag.search.missing import Missing, find_missing
 from rag.search.query import strip_small_talk
+from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
-from rag.search.widening import Widening
 from rag.settings import RagSettings
 
 # A passage that holds a rare name of the query, one in at most this share of the chunks, stays among the hits, however
@@ -47,10 +43,6 @@ from rag.settings import RagSettings
 RARE_SHARE = 0.01
 LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 RARE_FLOOR = 3  # in a tiny index a share of 1 % is less than one chunk
-
-# Standard deviations that a passage of a source with `rank_lower` loses: an equally good one comes before it, a clearly
-# better one does not.
-RANK_LOWER = 0.5
 
 # Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is kept, and a path
 # of instances.
@@ -63,42 +55,10 @@ _SIGNS = re.compile(r"[^\w\s!-~]+")
 # A question is one short text, which a second thread makes no faster. Beside a vLLM that keeps the cores busy, two
 # threads that wait for each other took 385 ms for it where one takes 20 ms (two cores, 2026-11-24).
 QUERY_THREADS = 1
-RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 # Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
 # a few
 HITS_READ = 8
 FAR_TOKEN = 0.5  # a token of the question whose nearest is below this cosine means something else
-
-
-class _Ranked(NamedTuple):
-    """A passage and its scores, before its text is read."""
-
-    row: int
-    score: float
-    dense: float
-    bm25: float
-    late: float
-
-
-class _Asked(NamedTuple):
-    """A question, or a clause of it, as typed and perhaps in a manual's words, and what was found for it.
-
-    Cosines by row for each wording, BM25 scores of all rows.
-    """
-
-    wordings: list[Embedded]
-    rows: list[int]
-    cosines: list[dict[int, float]]
-    bm25: NDArray[np.float32]
-
-
-class _Scores(NamedTuple):
-    """Scores of the same passages, mixed and by part."""
-
-    mixed: NDArray[np.float64]
-    dense: list[float]
-    bm25: list[float]
-    late: list[float]
 
 
 class Tokens(NamedTuple):
@@ -150,11 +110,8 @@ class Retriever:
         self._embedder = embedder
         self._settings = settings
         self._reader = reader
-        self._glossary = index.glossary
-        self._lowered = [entry.rows for entry in index.manifest.collections.values() if entry.ranks_lower]
-        self._widening = Widening.of(settings, index.bm25)
+        self._ranker = Ranker(index, embedder, settings)
         self._documented: dict[Names, bool] = {}  # whether a document is about a tool
-        self._recent: dict[str, Embedded] = {}  # replaced as a whole, never changed: many threads read it
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> Retriever:
@@ -248,7 +205,7 @@ class Retriever:
         if collections:
             return self.within(collections).search(query, top_k)
         query = clean_query(query)
-        ranking = self._rank(query)
+        ranking = self._ranker.rank(query)
         if not ranking:
             return []
         if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
@@ -266,14 +223,14 @@ class Retriever:
 
         Raises EmptyQuery.
         """
-        return map(self._hit, self._rank(clean_query(query)))
+        return map(self._hit, self._ranker.rank(clean_query(query)))
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage token by token: what `search` sums up of it.
 
         Raises EmptyQuery.
         """
-        embedded = self._embed([clean_query(query) for query in queries])
+        embedded = self._ranker.embed([clean_query(query) for query in queries])
         passages = [self.tokens_of(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [
@@ -320,7 +277,7 @@ class Retriever:
         Raises EmptyQuery.
         """
         query = clean_query(query)
-        return self._weigh(query, self._rank(query), by_token=by_token, is_read=is_read)
+        return self._weigh(query, self._ranker.rank(query), by_token=by_token, is_read=is_read)
 
     def missing(self, query: str) -> Missing | None:
         """A known name of the question with the words that no passage beside it has; None where there is no such."""
@@ -332,98 +289,21 @@ class Retriever:
         Raises EmptyQuery.
         """
         query = clean_query(query)
-        return self._judge(query, self._rank(query))
+        return self._judge(query, self._ranker.rank(query))
 
-    @property
-    def _is_by_token(self) -> bool:
-        """Whether questions are compared token by token."""
-        return bool(self._settings.late_weight) and self._index.late.has_tokens
-
-    def _rank(self, query: str) -> list[_Ranked]:
-        """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
-
-        They are ordered by their score for the whole question, averaged with that for their best clause: a passage that
-        answers one of two things asked says nothing of the other. The parts of the score are those for the whole
-        question.
-        """
-        if not self.chunk_count:
-            return []
-        share = self._settings.clause_share
-        texts = [query, *(split_clauses(query) if share else [])]
-        worded = [self._widening.wordings(text) for text in texts]
-        embedded = iter(self._embed(list(chain.from_iterable(worded))))
-        asked = [self._find(text, list(islice(embedded, len(own)))) for text, own in zip(texts, worded, strict=True)]
-        rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
-        questions = [wording for part in asked for wording in part.wordings]
-        late = iter(
-            self._index.late.score(questions, rows) if self._is_by_token else [[0.0] * len(rows)] * len(questions)
-        )
-        whole, *clauses = (self._score(part, rows, list(islice(late, len(part.wordings)))) for part in asked)
-        scores = whole.mixed
-        if clauses:
-            scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
-        scores = scores - RANK_LOWER * np.array([self._ranks_lower(row) for row in rows], dtype=np.float64)
-        ranking = [
-            _Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
-        ]
-        return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
-
-    def _ranks_lower(self, row: int) -> bool:
-        """Whether the passage's source comes after others."""
-        return any(start <= row < stop for start, stop in self._lowered)
-
-    def _embed(self, queries: Sequence[str]) -> list[Embedded]:
-        """Questions, abbreviations with their expansions.
-
-        Whoever compares what a search has found asks the same again, so the last ones are kept.
-        """
-        texts = [expand_abbreviations(query, self._glossary) for query in queries]
-        known = {text: one for text in texts if (one := self._recent.get(text))}
-        new = [text for text in dict.fromkeys(texts) if text not in known]
-        known |= {new[one.row]: one for one in self._embedder.embed_tokens(new)} if new else {}
-        self._recent = dict(islice({**known, **self._recent}.items(), RECENT))
-        return [known[text] for text in texts]
-
-    def _find(self, text: str, wordings: list[Embedded]) -> _Asked:
-        """The candidates for a question or a clause."""
-        count = self._settings.candidates
-        cosines = [dict(zip(*self._index.dense.search(one.vector, count), strict=True)) for one in wordings]
-        bm25 = self._widening.scores(text)
-        rows = list(dict.fromkeys([*chain.from_iterable(cosines), *best_rows(bm25, count)]))
-        return _Asked(wordings, rows, cosines, bm25)
-
-    def _score(self, asked: _Asked, rows: Sequence[int], lates: list[list[float]]) -> _Scores:
-        """The scores of passages for a question or a clause; `lates` are those by token for each wording."""
-        share = self._widening.share
-        cosines = [self._cosines(*one, rows) for one in zip(asked.wordings, asked.cosines, strict=True)]
-        dense, late = (raise_scores(one[0], one[1:], share) for one in (cosines, lates))
-        bm25 = [float(asked.bm25[row]) for row in rows]
-        if not np.isfinite([dense, bm25, late]).all():
-            raise IndexCorrupt(
-                "the index holds numbers that are none, so that passages cannot be compared: build it again"
-            )
-        weights = (self._settings.dense_weight, self._settings.late_weight, self._settings.bm25_weight)
-        return _Scores(mix_scores(list(zip(weights, (dense, late, bm25), strict=True))), dense, bm25, late)
-
-    def _cosines(self, wording: Embedded, known: dict[int, float], rows: Sequence[int]) -> list[float]:
-        """The cosine of each row, of which some are known."""
-        others = [row for row in rows if row not in known]
-        cosines = known | dict(zip(others, self._index.dense.scores(wording.vector, others), strict=True))
-        return [cosines[row] for row in rows]
-
-    def _hit(self, ranked: _Ranked) -> Hit:
+    def _hit(self, ranked: Ranked) -> Hit:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)
 
-    def _judge(self, query: str, ranking: Sequence[_Ranked]) -> float:
+    def _judge(self, query: str, ranking: Sequence[Ranked]) -> float:
         """The relevance of the index.
 
         In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
-        by_token = self._is_by_token and self.chunk_count >= FEW_PASSAGES
+        by_token = self._ranker.is_by_token and self.chunk_count >= FEW_PASSAGES
         evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
         return relevance(evidence, by_token=by_token)
 
-    def _weigh(self, query: str, ranking: Sequence[_Ranked], *, by_token: bool, is_read: bool) -> Evidence:
+    def _weigh(self, query: str, ranking: Sequence[Ranked], *, by_token: bool, is_read: bool) -> Evidence:
         readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
         asked, query = query, _without_design(query)
@@ -446,9 +326,9 @@ class Retriever:
             reading=max((reading.passage for reading in readings), default=None),
         )
 
-    def _weigh_tokens(self, query: str, ranking: Sequence[_Ranked], similarity: float) -> tuple[float, float]:
+    def _weigh_tokens(self, query: str, ranking: Sequence[Ranked], similarity: float) -> tuple[float, float]:
         """How much more similar these passages together are than `similarity`, and what none of them is near."""
-        [question] = self._embed([query])
+        [question] = self._ranker.embed([query])
         [nearest] = self._index.late.nearest([question], [ranked.row for ranked in ranking])
         weights = self._index.late.weights(question.token_ids)
         total = weights.sum()
