@@ -123,8 +123,15 @@ class PreviousResponseNotFound(RequestError):
 
 
 class ItemNotFound(RequestError):
-    """The request refers to an item that no stored response has."""
+    """The request refers to an item that no stored response and no kept conversation has."""
 
+    code = "item_not_found"
+
+
+class ConversationItemNotFound(RequestError):
+    """No item of the conversation has this id."""
+
+    status = 404
     code = "item_not_found"
 
 
@@ -157,6 +164,12 @@ class ResponseNotFound(PathNotFound):
     """No stored response has this id."""
 
     code = "response_not_found"
+
+
+class ConversationNotFound(PathNotFound):
+    """No conversation that is kept has this id."""
+
+    code = "conversation_not_found"
 
 
 class NameNotFound(PathNotFound):
@@ -300,7 +313,7 @@ class RetrievalUnavailable(RequestError):
 
 
 class StoreUnavailable(RequestError):
-    """The gateway's store (files, vector stores, responses, feedback) cannot be opened, read or written."""
+    """The gateway's store cannot be opened, read or written."""
 
     status = 503
     type = "server_error"

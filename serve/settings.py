@@ -160,15 +160,15 @@ class ServeSettings:
     store_url: str = setting(
         "CHIPALIGN_STORE_URL",
         "",
-        "PostgreSQL for files, vector stores, responses and feedback, where several gateways share them, such as "
-        "postgresql://USER:PASSWORD@HOST/NAME; empty: the file HOME/store.db",
+        "PostgreSQL for files, vector stores, responses, conversations and feedback, where several gateways share "
+        "them, such as postgresql://USER:PASSWORD@HOST/NAME; empty: the file HOME/store.db",
         read=read_postgres,
         secret=True,
     )
     keep_days: int = setting(
         "CHIPALIGN_KEEP_DAYS",
         30,
-        "days after which stored responses, and what was kept of questions, are deleted; 0: never",
+        "days after which stored responses, unused conversations and what was kept of questions are deleted; 0: never",
         within=(0, 36_500),
     )
     uploads: str = setting(

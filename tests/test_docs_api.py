@@ -26,6 +26,7 @@ from tests.uploading import builds_here
 MANUAL = "# Repair\n\n## Repair Timing\n\nIt repairs.\n\n```tcl\nrepair_timing\n    [-setup]\n    [-hold]\n```\n"
 # Ids in the guide, which each run replaces by real ones
 RESPONSE, PASSAGE = re.compile(r"\bresp_\w+"), re.compile(r"\b[0-9a-f]{16}\b")
+CONVERSATION, ITEM = re.compile(r"\bconv_\d\b"), re.compile(r"\bmsg_\d\b")
 FILE, STORE, BATCH = re.compile(r"\bfile-\d\b"), re.compile(r"\bvs_\d\b"), re.compile(r"\bvsfb_\d\b")
 UPLOAD = "# PLL\n\nThe PLL has 3 ps of jitter.\n"
 
@@ -82,6 +83,14 @@ def upload_to(url: str) -> dict[re.Pattern[str], str]:
     return {FILE: uploaded.json()["id"], STORE: store, BATCH: batch.json()["id"]}
 
 
+def begin_conversation(url: str) -> dict[re.Pattern[str], str]:
+    """The ids of a conversation, and of its item."""
+    items = [{"role": "user", "content": "What is clock skew?"}]
+    made = httpx.post(f"{url}/v1/conversations", json={"items": items}, timeout=20).json()["id"]
+    listed = httpx.get(f"{url}/v1/conversations/{made}/items", timeout=20).json()["data"]
+    return {CONVERSATION: made, ITEM: listed[0]["id"]}
+
+
 FOUND = {PASSAGE: passage_of, RESPONSE: response_of}
 
 
@@ -93,6 +102,8 @@ def test_a_curl_line_works(url: str, live: LiveRetriever, line: str, tmp_path: P
     ids = {shown: find(live, url) for shown, find in FOUND.items() if shown.search(line)}
     if FILE.search(line) or STORE.search(line):
         ids |= upload_to(url)
+    if CONVERSATION.search(line):
+        ids |= begin_conversation(url)
     for shown, real in ids.items():
         words = [shown.sub(real, word) for word in words]
     (tmp_path / "pll.md").write_text(UPLOAD, encoding="utf-8")

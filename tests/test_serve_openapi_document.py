@@ -19,6 +19,7 @@ from serve.openapi.page import render
 from serve.openapi.shapes import names_of
 from serve.protocol import ChatRequest, RetrievalOptions
 from serve.responses.request import ResponsesRequest
+from serve.responses.stored_conversations import AddItems, CreateConversation, UpdateConversation
 from serve.uploads.requests import AttachFile, CreateBatch, CreateStore, Search, UpdateFile, UpdateStore
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
@@ -50,6 +51,9 @@ def test_ids_are_unique_and_parameters_of_paths_are_described() -> None:
         ("FeedbackRequest", (FeedbackRequest,)),
         ("CreateVectorStore", (CreateStore,)),
         ("UpdateVectorStore", (UpdateStore,)),
+        ("CreateConversation", (CreateConversation,)),
+        ("UpdateConversation", (UpdateConversation,)),
+        ("AddItems", (AddItems,)),
         ("AttachFile", (AttachFile,)),
         ("UpdateStoreFile", (UpdateFile,)),
         ("CreateBatch", (CreateBatch,)),

@@ -40,6 +40,7 @@ def test_what_is_stored_is_counted(filled: Path, capsys: pytest.CaptureFixture[s
         "bytes": 0,
         "vector_stores": 0,
         "responses": 2,
+        "conversations": 0,
         "feedback": 2,
         "ratings": {today: {"down": 1, "up": 1}},
     }
@@ -62,9 +63,9 @@ def test_feedback_is_written_out_with_its_words(
 
 def test_what_is_old_is_forgotten_and_then_everything(filled: Path, capsys: pytest.CaptureFixture[str]) -> None:
     assert store(["purge", "--days", "5", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"responses": 1, "feedback": 1}
+    assert json.loads(capsys.readouterr().out) == {"responses": 1, "conversations": 0, "feedback": 1}
     assert store(["purge", "--days", "0", "--json"]) == 0
-    assert json.loads(capsys.readouterr().out) == {"responses": 1, "feedback": 1}
+    assert json.loads(capsys.readouterr().out) == {"responses": 1, "conversations": 0, "feedback": 1}
     store(["show", "--json"])
     assert json.loads(capsys.readouterr().out)["ratings"]
 

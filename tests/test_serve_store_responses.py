@@ -6,11 +6,12 @@ from datetime import UTC, datetime
 
 import pytest
 
-from serve.store import retention
+from serve.store import conversations, retention
+from serve.store.conversations import Conversation
 from serve.store.database import Database, now_us
 from serve.store.feedback import Feedback, Rating
 from serve.store.responses import Responses, StoredResponse
-from serve.store.retention import DAY_US, delete_old
+from serve.store.retention import DAY_US, Deleted, delete_old
 
 
 def stored(number: int, previous: int | None = None, age_days: int = 0) -> StoredResponse:
@@ -56,10 +57,10 @@ def test_a_conversation_is_the_chain_of_its_responses(database: Database) -> Non
 def test_the_oldest_responses_make_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(retention, "MOST_RESPONSES", 3)
     responses = Responses(database)
-    assert delete_old(database, 0) == (0, 0)
+    assert delete_old(database, 0) == Deleted()
     for number in range(5):
         responses.add(stored(number, age_days=5 - number))
-    assert delete_old(database, 0) == (2, 0)
+    assert delete_old(database, 0) == Deleted(responses=2)
     assert [number for number in range(5) if responses.find(f"resp_{number}")] == [2, 3, 4]
 
 
@@ -98,9 +99,17 @@ def test_what_is_old_is_deleted_and_counts_stay(database: Database) -> None:
     responses.add(stored(1, age_days=31))
     responses.add(stored(2, age_days=29))
     feedback.add(Rating("chatcmpl-1", "up", created_us=now_us() - 31 * DAY_US))
-    assert delete_old(database, 0) == (0, 0)
-    assert delete_old(database, 30) == (1, 1)
+    with database.transaction() as change:
+        for name in ("conv_1", "conv_2"):
+            conversations.add(change, Conversation(name, created_us=now_us() - 31 * DAY_US))
+            conversations.append(change, name, [{"id": "msg_1"}])
+        assert conversations.take(change, "conv_2")
+    assert delete_old(database, 0) == Deleted()
+    assert delete_old(database, 30) == Deleted(1, 1, 1)
     assert responses.find("resp_1") is None
     assert responses.find("resp_2")
+    with database.transaction(writes=False) as read:
+        assert [bool(conversations.find(read, name)) for name in ("conv_1", "conv_2")] == [False, True]
+        assert [len(conversations.list_items(read, name)) for name in ("conv_1", "conv_2")] == [0, 1]
     assert feedback.ratings() == []
     assert list(feedback.counts().values()) == [{"up": 1}]

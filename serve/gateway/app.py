@@ -27,6 +27,16 @@ from serve.answers.chat import Counter
 from serve.answers.upstream import Upstream
 from serve.errors import HeadersTooLarge, MethodNotAllowed, PathNotFound, RequestError
 from serve.gateway.chat_routes import chat_completions
+from serve.gateway.conversation_routes import (
+    add_items,
+    create_conversation,
+    delete_conversation,
+    delete_item,
+    list_items,
+    show_conversation,
+    show_item,
+    update_conversation,
+)
 from serve.gateway.document_routes import docs, openapi_json
 from serve.gateway.embeddings_routes import embeddings
 from serve.gateway.engine_routes import anthropic_error, completions, count_tokens, messages
@@ -92,6 +102,7 @@ class Endpoint:
     write_error: Callable[[RequestError], dict[str, Any]] = RequestError.envelope
 
 
+CONVERSATION = "/v1/conversations/{conversation_id}"
 STORE = "/v1/vector_stores/{store_id}"
 ENDPOINTS = (
     Endpoint("/v1/chat/completions", "POST", chat_completions),
@@ -102,6 +113,14 @@ ENDPOINTS = (
     Endpoint("/v1/responses/{response_id}", "GET", get_response),
     Endpoint("/v1/responses/{response_id}", "DELETE", delete_response),
     Endpoint("/v1/responses/{response_id}/input_items", "GET", input_items),
+    Endpoint("/v1/conversations", "POST", create_conversation),
+    Endpoint(CONVERSATION, "GET", show_conversation),
+    Endpoint(CONVERSATION, "POST", update_conversation),
+    Endpoint(CONVERSATION, "DELETE", delete_conversation),
+    Endpoint(f"{CONVERSATION}/items", "GET", list_items),
+    Endpoint(f"{CONVERSATION}/items", "POST", add_items),
+    Endpoint(f"{CONVERSATION}/items/{{item_id}}", "GET", show_item),
+    Endpoint(f"{CONVERSATION}/items/{{item_id}}", "DELETE", delete_item),
     Endpoint("/v1/embeddings", "POST", embeddings),
     Endpoint("/v1/models", "GET", models),
     Endpoint("/v1/models/{model_id:path}", "GET", models),

@@ -25,7 +25,7 @@ from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leave
 from serve.gateway.gateway import Gateway, gateway_of
 from serve.protocol import ChatRequest, message_text, usage
 from serve.request_body import shorten
-from serve.responses.conversation import gather, is_stored
+from serve.responses.conversation import gather, is_stored, keep_answer
 from serve.responses.events import Translator, as_event
 from serve.responses.items import Item, kept
 from serve.responses.request import RESULTS, ResponsesRequest, as_items, read_request
@@ -33,10 +33,10 @@ from serve.responses.resource import new_response
 from serve.responses.translation import Translated, to_chat, without_oldest_turns
 from serve.sse import DONE, write_event
 from serve.store.responses import StoredResponse
+from serve.uploads.pages import paginate, read_page
 
 _NOT_IN_HEADERS = re.compile(r"[^\w.:-]", re.ASCII)
 MOST_NAMED = 20
-LISTED, MOST_LISTED = 20, 100  # input items on a page, as OpenAI has it
 
 
 async def create_response(request: Request) -> Response:
@@ -47,10 +47,10 @@ async def create_response(request: Request) -> Response:
     del body  # up to 8 MiB, which the answer need not wait for
     async with contextlib.AsyncExitStack() as held:
         held.enter_context(gateway.admission.admit())
-        previous_id, items = wanted.previous_response_id, as_items(wanted)
+        items = as_items(wanted)
         earlier: list[Item] = []
-        if is_stored(previous_id, items):
-            earlier, items = await run_in_threadpool(gather, gateway.responses, previous_id, items)
+        if is_stored(wanted, items):
+            earlier, items = await run_in_threadpool(gather, gateway.database, wanted, items)
         translated = to_chat(wanted, earlier, items)
         is_long = is_long or sum(len(message_text(each)) for each in translated.chat.messages) > LONG_BODY_BYTES
         try:
@@ -91,6 +91,7 @@ class ResponsesForm:
         self._asked = asked
         self._place = translated.place
         self._items = [*map(kept, items)]
+        self._conversation_id = wanted.conversation
 
     async def whole(self, answer: dict[str, Any]) -> dict[str, Any]:
         """The response object."""
@@ -113,7 +114,7 @@ class ResponsesForm:
         return [*(write_event(each, each["type"]) for each in events), write_event(DONE)]
 
     async def _end(self) -> list[dict[str, Any]]:
-        """The events that close the response, now that it is stored, if the request allows it.
+        """The events that close the response, now that it is stored, and said in its conversation.
 
         An engine that died has counted no tokens: they are counted here.
         """
@@ -122,10 +123,10 @@ class ResponsesForm:
             counted = usage(self._asked.grounded.prompt_tokens, gateway.counter.count_text(translator.text))
             translator.feed({"choices": [], "usage": counted})
         events = translator.end()
-        if translator.response["store"]:
+        if translator.response["store"] or self._conversation_id:
             previous_id = translator.response["previous_response_id"]
             stored = StoredResponse(translator.response["id"], previous_id, self._items, translator.response)
-            await run_in_threadpool(gateway.responses.add, stored)
+            await run_in_threadpool(keep_answer, gateway.database, stored, self._conversation_id)
         return events
 
 
@@ -146,22 +147,8 @@ async def delete_response(request: Request) -> Response:
 
 async def input_items(request: Request) -> Response:
     """GET /v1/responses/{response_id}/input_items: what a stored response was asked, newest first, in pages."""
-    items, parameters = list((await _stored(request)).input), request.query_params
-    order, limit, after = (parameters.get(name) for name in ("order", "limit", "after"))
-    if order not in (None, "asc", "desc"):
-        raise RequestError(f"'order' is {shorten(order)}: give 'asc' or 'desc'.", "order")
-    if limit is not None and not (re.fullmatch("[0-9]{1,3}", limit) and 1 <= int(limit) <= MOST_LISTED):
-        raise RequestError(f"'limit' is {shorten(limit)}: give a number from 1 to {MOST_LISTED}.", "limit")
-
-    listed = items if order == "asc" else items[::-1]
-    if after is not None:
-        ids = [item["id"] for item in listed]
-        if after not in ids:
-            raise RequestError(f"'after' is {shorten(after)}, which is not an item of this response.", "after")
-        listed = listed[ids.index(after) + 1 :]
-    page = listed[: int(limit or LISTED)]
-    ends = {"first_id": page[0]["id"] if page else None, "last_id": page[-1]["id"] if page else None}
-    return JSONResponse({"object": "list", "data": page, **ends, "has_more": len(listed) > len(page)})
+    page = read_page(request.query_params)
+    return JSONResponse(paginate((await _stored(request)).input, page))
 
 
 async def _stored(request: Request) -> StoredResponse:

@@ -48,6 +48,13 @@ ERRORS: dict[str, Schema] = {
     ),
 }
 
+
+def _listed(name: str) -> Schema:
+    """A page of objects."""
+    ends = {"first_id": nullable(text()), "last_id": nullable(text())}
+    return whole_record(object=word("list"), data=items(ref(name)), **ends, has_more=flag())
+
+
 RETRIEVAL: dict[str, Schema] = {
     "Hit": about(
         "A passage that was found.",
@@ -162,15 +169,16 @@ ANSWERS: dict[str, Schema] = {
         usage=nullable(anything()),
         error=nullable(anything()),
         previous_response_id=nullable(text()),
+        conversation=nullable(record("id", id=text())),
     ),
     "DeletedResponse": whole_record(id=text(), object=word("response"), deleted=flag()),
-    "InputItems": whole_record(
-        object=word("list"),
-        data=items(anything()),
-        first_id=nullable(text()),
-        last_id=nullable(text()),
-        has_more=flag(),
+    "Item": record(
+        *("id", "type"),
+        id=text(),
+        type=text("message, function_call, function_call_output, file_search_call or reasoning."),
     ),
+    "ItemList": _listed("Item"),
+    "Conversation": whole_record(id=text(), object=word("conversation"), created_at=whole(), metadata=anything()),
     "Embeddings": whole_record(
         object=word("list"),
         model=text("The embedder's name."),
@@ -203,12 +211,6 @@ COUNTS = whole_record(
     cancelled=whole(least=0),
     total=whole(least=0),
 )
-
-
-def _listed(name: str) -> Schema:
-    """A page of objects."""
-    ends = {"first_id": nullable(text()), "last_id": nullable(text())}
-    return whole_record(object=word("list"), data=items(ref(name)), **ends, has_more=flag())
 
 
 UPLOADS: dict[str, Schema] = {

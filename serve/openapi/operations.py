@@ -58,6 +58,9 @@ RETRIEVAL = Parameter(
 RESPONSE_ID = Parameter("response_id", text("As the response has it."), "path", True)
 QUESTION = [{"role": "user", "content": "Which command repairs antenna violations?"}]
 
+CONVERSATION = "/v1/conversations/{conversation_id}"
+CONVERSATION_ID = Parameter("conversation_id", text(), "path", True)
+ITEM_ID = Parameter("item_id", text(), "path", True)
 STORE = "/v1/vector_stores/{store_id}"
 FILE_ID = Parameter("file_id", text(), "path", True)
 STORE_ID = Parameter("store_id", text("Its id; of a collection that the operator built, its name."), "path", True)
@@ -102,13 +105,54 @@ OPERATIONS: dict[tuple[str, str], Operation] = {
     ("GET", "/v1/responses/{response_id}/input_items"): Operation(
         "Answers",
         "List what a stored response was asked",
-        "InputItems",
-        parameters=(
-            RESPONSE_ID,
-            Parameter("limit", whole(least=1, most=100)),
-            Parameter("order", word("asc", "desc")),
-            Parameter("after", text("The id of an item: what comes after it.")),
-        ),
+        "ItemList",
+        parameters=(RESPONSE_ID, *PAGE),
+    ),
+    ("POST", "/v1/conversations"): Operation(
+        "Conversations",
+        "Begin a conversation that is kept",
+        "Conversation",
+        "OpenAI's conversations: a response that names one is asked with its items, and adds its own.",
+        body="CreateConversation",
+        example={"items": QUESTION, "metadata": {"team": "cad"}},
+    ),
+    ("GET", CONVERSATION): Operation(
+        "Conversations", "Get a conversation", "Conversation", parameters=(CONVERSATION_ID,)
+    ),
+    ("POST", CONVERSATION): Operation(
+        "Conversations",
+        "Change a conversation's metadata",
+        "Conversation",
+        parameters=(CONVERSATION_ID,),
+        body="UpdateConversation",
+        example={"metadata": {"team": "analog"}},
+    ),
+    ("DELETE", CONVERSATION): Operation(
+        "Conversations", "Delete a conversation and its items", "Deleted", parameters=(CONVERSATION_ID,)
+    ),
+    ("GET", f"{CONVERSATION}/items"): Operation(
+        "Conversations",
+        "List the items of a conversation",
+        "ItemList",
+        parameters=(CONVERSATION_ID, *PAGE),
+    ),
+    ("POST", f"{CONVERSATION}/items"): Operation(
+        "Conversations",
+        "Add items to a conversation",
+        "ItemList",
+        parameters=(CONVERSATION_ID,),
+        body="AddItems",
+        example={"items": QUESTION},
+    ),
+    ("GET", f"{CONVERSATION}/items/{{item_id}}"): Operation(
+        "Conversations", "Get an item of a conversation", "Item", parameters=(CONVERSATION_ID, ITEM_ID)
+    ),
+    ("DELETE", f"{CONVERSATION}/items/{{item_id}}"): Operation(
+        "Conversations",
+        "Delete an item of a conversation",
+        "Conversation",
+        "Answered with the conversation.",
+        parameters=(CONVERSATION_ID, ITEM_ID),
     ),
     ("POST", "/v1/completions"): Operation(
         "The engine",

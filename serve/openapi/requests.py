@@ -123,6 +123,11 @@ SCHEMAS: dict[str, Schema] = {
         stream_options=nullable(anything()),
         store=nullable(flag("False: the response cannot be fetched or continued later.")),
         previous_response_id=nullable(text("The response that this one continues.", maxLength=1000)),
+        conversation=either(
+            nullable(text(minLength=1)),
+            record("id", id=text(minLength=1)),
+            description="The conversation that is gone on with, and gets what is asked and answered.",
+        ),
         max_output_tokens=nullable(whole(least=1)),
         temperature=SAMPLING["temperature"],
         top_p=SAMPLING["top_p"],
@@ -142,6 +147,11 @@ SCHEMAS: dict[str, Schema] = {
         service_tier=nullable(text(maxLength=1000)),
         retrieval=nullable(ref("RetrievalOptions")),
     ),
+    "CreateConversation": record(
+        items=nullable(items(anything("An item."), maxItems=20)), metadata=nullable(ref("Metadata"))
+    ),
+    "UpdateConversation": record("metadata", metadata=nullable(ref("Metadata"))),
+    "AddItems": record("items", items=items(anything("An item."), minItems=1, maxItems=20)),
     "EmbeddingsRequest": record(
         "input",
         input=either(text(minLength=1), items(text(minLength=1), minItems=1, maxItems=2048)),

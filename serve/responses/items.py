@@ -25,6 +25,10 @@ ROLES = {"user": "user", "assistant": "assistant", "system": "system", "develope
 LEFT_OUT = ("reasoning", "file_search_call", "web_search_call")
 PREFIXES = {"message": "msg", "function_call": "fc", "function_call_output": "fco", "reasoning": "rs"}
 TEXTS = {"input_text": "text", "output_text": "text", "text": "text", "refusal": "refusal"}
+BESIDE: Mapping[Any, Mapping[str, Any]] = {  # what OpenAI's types have in parts that clients may leave out
+    "output_text": {"annotations": []},
+    "input_image": {"detail": "auto"},
+}
 KINDS = "message, function_call, function_call_output, item_reference or reasoning"
 
 
@@ -70,11 +74,13 @@ def kept(item: Item) -> Item:
     kind, given = item.get("type", "message"), item.get("id")
     item_id = given if isinstance(given, str) and given else f"{PREFIXES.get(kind, 'item')}_{uuid.uuid4().hex}"
     whole = {"status": "completed", **item, "type": kind, "id": item_id}
-    content = item.get("content")
-    if isinstance(content, str):
-        is_ours = item.get("role") == "assistant"
-        part = {"type": "output_text", "annotations": []} if is_ours else {"type": "input_text"}
-        whole["content"] = [{**part, "text": content}]
+    if kind == "reasoning":
+        whole.setdefault("summary", [])
+    if kind == "message":
+        content = item.get("content")
+        if isinstance(content, str):
+            content = [{"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": content}]
+        whole["content"] = [{**BESIDE.get(part.get("type"), {}), **part} for part in content or ()]
     return whole
 
 

@@ -10,7 +10,8 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field
+from pydantic import AfterValidator, BaseModel, ConfigDict, Field
+from pydantic_core import PydanticCustomError
 
 from serve.errors import RequestError
 from serve.protocol import MOST_MESSAGES, RetrievalOptions
@@ -31,7 +32,6 @@ MOVED = {
 # What OpenAI does and this gateway does not, with what to do instead
 REFUSED = {
     "background": "this gateway answers while its client waits: leave it out, or use 'stream'",
-    "conversation": "this gateway keeps no conversations: continue one with 'previous_response_id'",
     "prompt": "this gateway keeps no prompts: send 'instructions' and 'input'",
     "moderation": "this gateway moderates nothing: leave it out",
     "context_management": "this gateway compacts nothing: leave it out, or set 'truncation' to 'auto'",
@@ -41,6 +41,14 @@ WITHOUT_EFFECT = ("client_metadata", "prompt_cache_options", "prompt_cache_reten
 LOGPROBS = "message.output_text.logprobs"
 RESULTS = "file_search_call.results"
 Short = Annotated[str, Field(max_length=1000)]
+
+
+def read_conversation(value: Any) -> str | None:
+    """The id of the conversation that a request names; pydantic would report a fault in each of both forms."""
+    found = value.get("id") if isinstance(value, dict) else value
+    if value is not None and not (isinstance(found, str) and found):
+        raise PydanticCustomError("invalid_type", "give the id of a conversation, or an object with its 'id'")
+    return found
 
 
 class _Fields(BaseModel):
@@ -71,6 +79,7 @@ class ResponsesRequest(_Fields):
     stream_options: dict[str, Any] | None = None
     store: bool | None = None
     previous_response_id: Short | None = None
+    conversation: Annotated[Any, AfterValidator(read_conversation)] = None  # its id, in either form
 
     max_output_tokens: int | None = Field(default=None, ge=1)
     temperature: float | None = Field(default=None, ge=0, le=2)
@@ -100,6 +109,11 @@ class ResponsesRequest(_Fields):
         """Whether the response can be fetched and continued later, as it can unless the request says no."""
         return self.store is not False
 
+    @property
+    def is_continued(self) -> bool:
+        """Whether it goes on from a stored response or in a kept conversation."""
+        return bool(self.previous_response_id or self.conversation)
+
     def includes(self, what: str) -> bool:
         """Whether `include` asks for it."""
         return what in (self.include or [])
@@ -122,7 +136,12 @@ def read_request(body: bytes) -> ResponsesRequest:
     for name, advice in REFUSED.items():
         if data.get(name):
             raise RequestError(f"'{name}' is {shorten(data[name])}: {advice}.", name)
-    return check_shape(ResponsesRequest, {name: each for name, each in data.items() if name not in REFUSED})
+    wanted = check_shape(ResponsesRequest, {name: each for name, each in data.items() if name not in REFUSED})
+    if wanted.previous_response_id and wanted.conversation:
+        raise RequestError(
+            "'previous_response_id' and 'conversation' are both given: go on from one of them.", "conversation"
+        )
+    return wanted
 
 
 def as_items(wanted: ResponsesRequest) -> list[dict[str, Any]]:
@@ -131,7 +150,7 @@ def as_items(wanted: ResponsesRequest) -> list[dict[str, Any]]:
     Raises RequestError: it is missing, empty, or neither a string nor a list of objects.
     """
     given = wanted.input
-    if given is None and not wanted.previous_response_id:
+    if given is None and not wanted.is_continued:
         raise RequestError("'input' is missing: give a string or a list of items.", "input")
     if isinstance(given, str) and given.strip():
         return [{"type": "message", "role": "user", "content": given}]
@@ -141,7 +160,7 @@ def as_items(wanted: ResponsesRequest) -> list[dict[str, Any]]:
         raise RequestError(f"'input' is {shorten(given)}: give a string or a list of items.", "input")
 
     items = given or []
-    if not items and not wanted.previous_response_id:
+    if not items and not wanted.is_continued:
         raise RequestError("'input' is empty: give at least one item.", "input")
     if len(items) > MOST_MESSAGES:
         raise RequestError(f"'input' has {len(items):,} items: give at most {MOST_MESSAGES:,}.", "input")

@@ -42,6 +42,7 @@ def new_response(wanted: ResponsesRequest, kit: Kit, model: str, temperature: fl
         "output": [],
         "parallel_tool_calls": wanted.parallel_tool_calls is not False,
         "previous_response_id": wanted.previous_response_id,
+        "conversation": {"id": wanted.conversation} if wanted.conversation else None,
         "prompt_cache_key": wanted.prompt_cache_key,
         "reasoning": {
             "effort": reasoning.effort if reasoning else None,

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import argparse
 import sys
+from dataclasses import asdict
 from datetime import UTC, datetime
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -63,7 +64,9 @@ def _parser() -> argparse.ArgumentParser:
         "feedback", help="the feedback whose words were kept, for `adapt triplets --feedback`"
     )
     feedback.add_argument("--out", type=Path, required=True, metavar="FILE", help="one JSON object a line")
-    purge = actions.add_parser("purge", help="delete stored responses and kept feedback; the counts stay")
+    purge = actions.add_parser(
+        "purge", help="delete stored responses, conversations and kept feedback; the counts stay"
+    )
     purge.add_argument(
         "--days", type=whole_number(0, 36_500), required=True, metavar="N", help="older than so many; 0: all"
     )
@@ -79,12 +82,14 @@ def _show(database: Database) -> dict[str, Any]:
     ratings = Feedback(database)
     with database.transaction(writes=False) as read:
         [(responses,)] = read.rows("SELECT COUNT(*) FROM responses")
+        [(conversations,)] = read.rows("SELECT COUNT(*) FROM conversations")
         [(kept,)] = read.rows("SELECT COUNT(*) FROM feedback")
         counts = {
             "files": len(files.list_all(read)),
             "bytes": files.total_bytes(read),
             "vector_stores": len(vector_stores.list_all(read)),
             "responses": int(responses),
+            "conversations": int(conversations),
             "feedback": int(kept),
         }
     return {**counts, "ratings": ratings.counts()}
@@ -115,8 +120,7 @@ def _purge(database: Database, days: int) -> dict[str, Any]:
     from serve.store.database import now_us
     from serve.store.retention import DAY_US, delete_before
 
-    responses, feedback = delete_before(database, now_us() - days * DAY_US)
-    return {"responses": responses, "feedback": feedback}
+    return asdict(delete_before(database, now_us() - days * DAY_US))
 
 
 def _worded(value: Any) -> str:

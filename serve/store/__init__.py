@@ -1,1 +1,1 @@
-"""What the gateway keeps: uploaded files, vector stores, responses and feedback, in SQLite or PostgreSQL."""
+"""What is kept: files, vector stores, responses, conversations and feedback, in SQLite or PostgreSQL."""

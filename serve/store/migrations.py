@@ -84,6 +84,24 @@ MIGRATIONS: tuple[tuple[str, ...], ...] = (
             PRIMARY KEY (day, rating)
         )""",
     ),
+    (
+        """CREATE TABLE conversations (
+            id TEXT PRIMARY KEY,
+            created_us BIGINT NOT NULL,
+            active_us BIGINT NOT NULL,
+            metadata TEXT NOT NULL
+        )""",
+        "CREATE INDEX conversations_by_time ON conversations (active_us)",
+        """CREATE TABLE conversation_items (
+            conversation_id TEXT NOT NULL REFERENCES conversations (id) ON DELETE CASCADE,
+            number BIGINT NOT NULL,
+            id TEXT NOT NULL,
+            item TEXT NOT NULL,
+            PRIMARY KEY (conversation_id, number),
+            UNIQUE (conversation_id, id)
+        )""",
+        "CREATE INDEX conversation_items_by_id ON conversation_items (id)",
+    ),
 )
 
 

@@ -62,16 +62,8 @@ class Responses:
 
     def add(self, stored: StoredResponse) -> None:
         """Keep a response; one of the same id is replaced."""
-        values = (
-            stored.response_id,
-            stored.previous_id,
-            json.dumps(list(stored.input)),  # ASCII: a database cannot hold half an emoji, nor a NUL
-            json.dumps(stored.response),
-            stored.created_us,
-        )
         with self._database.transaction() as change:
-            change.run("DELETE FROM responses WHERE id = ?", (stored.response_id,))
-            change.run(f"INSERT INTO responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
+            add_response(change, stored)
 
     def find(self, response_id: str) -> StoredResponse | None:
         """The response of this id, or None."""
@@ -92,6 +84,19 @@ class Responses:
         """Delete a response; whether it was there."""
         with self._database.transaction() as change:
             return change.run("DELETE FROM responses WHERE id = ?", (response_id,)) > 0
+
+
+def add_response(change: Transaction, stored: StoredResponse) -> None:
+    """Keep a response; one of the same id is replaced."""
+    values = (
+        stored.response_id,
+        stored.previous_id,
+        json.dumps(list(stored.input)),  # ASCII: a database cannot hold half an emoji, nor a NUL
+        json.dumps(stored.response),
+        stored.created_us,
+    )
+    change.run("DELETE FROM responses WHERE id = ?", (stored.response_id,))
+    change.run(f"INSERT INTO responses ({_COLUMNS}) VALUES (?, ?, ?, ?, ?)", values)
 
 
 def delete_old_responses(change: Transaction, before_us: int) -> int:
