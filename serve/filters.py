@@ -10,64 +10,111 @@ from __future__ import annotations
 
 import operator
 from collections.abc import Callable, Mapping
-from typing import Annotated, Any, Literal, get_args
+from dataclasses import dataclass
+from typing import Annotated, Any
 
-from pydantic import AfterValidator, BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, TypeAdapter
-from pydantic import ValidationError as Invalid
+from pydantic import PlainValidator
 
-from serve.errors import RequestError
-from serve.request_body import shorten
+from serve.request_body import Fault, Steps
 
 MOST_PARTS = 100  # of a filter: each is held against every file
-FIELDS = ("type", "key", "value", "filters")  # of a filter; other steps to a fault are names of its kinds
-Value = StrictStr | StrictBool | StrictInt | StrictFloat
+MOST_VALUES = 1000  # of a comparison
+LONGEST_KEY = 64
+Value = str | bool | int | float
 Compare = Callable[[Any, Any], bool]
 ORDERS: dict[str, Compare] = {"gt": operator.gt, "gte": operator.ge, "lt": operator.lt, "lte": operator.le}
+COMPARISONS, JOINS = ("eq", "ne", *ORDERS, "in", "nin"), ("and", "or")
 
 
-class Comparison(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Comparison:
     """One attribute beside a value, or beside several."""
 
-    type: Literal["eq", "ne", "gt", "gte", "lt", "lte", "in", "nin"]
-    key: str = Field(max_length=64)
-    value: Value | Annotated[list[Value], Field(max_length=1000)]
+    type: str
+    key: str
+    value: Value | list[Value]
 
 
-class Compound(BaseModel):
+@dataclass(frozen=True, slots=True)
+class Compound:
     """Filters of which all must hold, or any."""
 
-    type: Literal["and", "or"]
-    filters: list[Annotated[Comparison | Compound, Field(discriminator="type")]] = Field(max_length=MOST_PARTS)
+    type: str
+    filters: tuple[Filter, ...]
 
 
 Filter = Comparison | Compound
 
 
-def _bounded(wanted: Filter | None) -> Filter | None:
-    """Refuse a filter of too many parts."""
-    if wanted is not None and count_parts(wanted) > MOST_PARTS:
-        raise ValueError(f"it has more than {MOST_PARTS} parts")
-    return wanted
-
-
-_Told = Annotated[Filter, Field(discriminator="type")]  # by its type, so that an error says what is wrong with it
-WantedFilter = Annotated[_Told | None, AfterValidator(_bounded)]  # of a request
-_READER: TypeAdapter[Filter | None] = TypeAdapter(WantedFilter)
-
-
 def read_filter(given: Any, place: str) -> Filter | None:
     """A filter that stands at this place in a request. Raises RequestError: it is none, and where it is wrong."""
     try:
-        return _READER.validate_python(given)
-    except Invalid as error:
-        fault = error.errors(include_url=False)[0]
-        steps = [step for step in fault["loc"] if isinstance(step, int) or step in FIELDS]
-        param, value, said = place, fault["input"], fault["msg"].removeprefix("Value error, ")
-        if fault["type"].startswith("union_tag"):
-            steps, value = [*steps, "type"], value.get("type")
-            said = f"give one of {', '.join([*get_args(Comparison.model_fields['type'].annotation), 'and', 'or'])}"
-        param += "".join(f"[{step}]" if isinstance(step, int) else f".{step}" for step in steps)
-        raise RequestError(f"'{param}' is {shorten(value)}: {said[:1].lower()}{said[1:]}.", param) from None
+        return _read_whole(given)
+    except Fault as fault:
+        raise fault.as_refusal(place) from None
+
+
+def _read_whole(given: Any) -> Filter | None:
+    """A filter, or none. Raises Fault."""
+    found = None if given is None else _read(given, ())
+    if found and count_parts(found) > MOST_PARTS:
+        raise Fault((), given, f"give a filter of at most {MOST_PARTS} parts", "array_above_max_length")
+    return found
+
+
+def _read(given: Any, steps: Steps) -> Filter:
+    """The filter that these steps lead to. Raises Fault."""
+    if not isinstance(given, Mapping):
+        raise Fault(steps, given, "give an object with 'type', 'key' and 'value', or with 'type' and 'filters'")
+    kind = given.get("type")
+    if kind in JOINS:
+        return Compound(kind, _read_parts(given, (*steps, "filters")))
+    if kind not in COMPARISONS:
+        raise Fault.of_field(
+            given, (*steps, "type"), f"give one of {', '.join((*COMPARISONS, *JOINS))}", "invalid_value"
+        )
+    key = given.get("key")
+    if not isinstance(key, str):
+        raise Fault.of_field(given, (*steps, "key"), "give the name of an attribute")
+    if len(key) > LONGEST_KEY:
+        raise Fault((*steps, "key"), key, f"give at most {LONGEST_KEY} characters", "string_above_max_length")
+    return Comparison(kind, key, _read_value(given, (*steps, "value")))
+
+
+def _read_parts(given: Mapping[str, Any], steps: Steps) -> tuple[Filter, ...]:
+    """The filters that are joined. Raises Fault."""
+    parts = given.get("filters")
+    if not isinstance(parts, list):
+        raise Fault.of_field(given, steps, "give a list of filters")
+    if len(parts) > MOST_PARTS:
+        raise Fault(steps, parts, f"give at most {MOST_PARTS} filters", "array_above_max_length")
+    return tuple(_read(part, (*steps, number)) for number, part in enumerate(parts))
+
+
+def _read_value(given: Mapping[str, Any], steps: Steps) -> Value | list[Value]:
+    """What an attribute is compared with. Raises Fault."""
+    value = given.get("value")
+    if isinstance(value, Value):
+        return value
+    if not isinstance(value, list):
+        raise Fault.of_field(given, steps, "give a text, a number, true or false, or a list of such")
+    if len(value) > MOST_VALUES:
+        raise Fault(steps, value, f"give at most {MOST_VALUES:,} values", "array_above_max_length")
+    for number, each in enumerate(value):
+        if not isinstance(each, Value):
+            raise Fault((*steps, number), each, "give a text, a number, true or false")
+    return value
+
+
+def _validate(given: Any) -> Filter | None:
+    """The same as a field of a model of pydantic's."""
+    try:
+        return _read_whole(given)
+    except Fault as fault:
+        raise fault.as_pydantic() from None
+
+
+WantedFilter = Annotated[Filter | None, PlainValidator(_validate)]  # of a request
 
 
 def count_parts(wanted: Filter) -> int:

@@ -16,6 +16,7 @@ from openai.types.vector_stores import VectorStoreFile, VectorStoreFileBatch
 
 from tests.conftest import Gateway, OpenAIAt
 from tests.fake_engine import FakeEngine
+from tests.mcp_calls import call, sentence
 from tests.uploading import build_sources, uploading_gateway
 
 
@@ -123,10 +124,16 @@ def test_a_store_with_nothing_in_it_is_an_empty_search_and_an_unknown_one_is_not
     assert (found["hits"], found["refused"]) == ([], True)
     names = httpx.get(f"{url}/v1/reference", params={"collection": store.id}, trust_env=False).json()
     assert names["data"] == []
+    asked = {"name": "route_clocks", "collections": [store.id]}
+    assert sentence(call(f"{url}/mcp", "reference", asked)) == (
+        "No document that is looked in describes a command, an option, a variable or a message, 'route_clocks' "
+        "neither: name other collections, or search for it in words."
+    )
     unknown = f"vs_{'0' * 24}"
     with pytest.raises(openai.BadRequestError, match=f"No vector store has the id '{unknown}'") as caught:
         chat(client, "When is the tape-out?", collections=[unknown])
     assert (caught.value.code, caught.value.param) == ("collection_not_found", "retrieval.collections")
+    assert unknown in sentence(call(f"{url}/mcp", "reference", {**asked, "collections": [unknown]}))
     tools = [{**tool, "vector_store_ids": [unknown]}]
     with pytest.raises(openai.BadRequestError) as caught:
         client.responses.create(model="chipalign-demo", input="When is the tape-out?", tools=tools)
@@ -282,9 +289,9 @@ def test_what_is_detached_or_deleted_is_gone_from_the_index(client: Any, home: P
     assert client.vector_stores.retrieve(other.id).file_counts.total == 0
     assert client.vector_stores.delete(store.id).deleted
     assert b"cormorant" not in index_text(home)
-    for call in (client.vector_stores.retrieve, client.vector_stores.delete):
+    for ask in (client.vector_stores.retrieve, client.vector_stores.delete):
         with pytest.raises(openai.NotFoundError, match="No vector store has the id"):
-            call(store.id)
+            ask(store.id)
     assert client.vector_stores.search(other.id, query="buffalo").data == []
 
 
@@ -358,18 +365,19 @@ def test_an_operators_build_keeps_uploads_and_is_searched_beside_them(client: An
             {"file_ids": ["a"], "files": [{"file_id": "a"}]},
             "file_ids",
         ),
-        ("POST", "/v1/vector_stores/{store}/files", {"file_id": "x", "attributes": {"a": [1]}}, None),
+        ("POST", "/v1/vector_stores/{store}/files", {"file_id": "x", "attributes": {"a": [1]}}, "attributes.a"),
+        ("POST", "/v1/vector_stores/router/search", {"query": "x", "filters": {"type": "is"}}, "filters.type"),
     ],
 )
 def test_a_wrong_request_is_refused_with_the_field(
-    client: Any, url: str, method: str, path: str, body: Any, param: str | None
+    client: Any, url: str, method: str, path: str, body: Any, param: str
 ) -> None:
     store = client.vector_stores.create()
     answer = httpx.request(method, url + path.format(store=store.id), json=body, trust_env=False)
     assert answer.status_code == 400, answer.text
     error = answer.json()["error"]
     assert error["type"] == "invalid_request_error"
-    assert param is None or error["param"] == param
+    assert error["param"] == param
     assert client.vector_stores.retrieve(store.id).file_counts.total == 0
 
 

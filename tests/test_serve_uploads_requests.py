@@ -11,7 +11,8 @@ from hypothesis import strategies as st
 from serve.errors import RequestError
 from serve.request_body import check_shape
 from serve.uploads.pages import Page, paginate, read_page
-from serve.uploads.requests import CreateBatch, CreateStore, Search
+from serve.uploads.requests import AttachFile, CreateBatch, CreateStore, Search
+from tests.rows import for_each
 
 
 @pytest.mark.parametrize(
@@ -30,6 +31,26 @@ from serve.uploads.requests import CreateBatch, CreateStore, Search
 def test_what_is_larger_or_other_than_openai_takes_is_refused(shape: Any, data: Any) -> None:
     with pytest.raises(RequestError):
         check_shape(shape, data)
+
+
+@for_each(
+    ("shape", "data", "param", "sentence"),
+    [
+        (Search, {"query": 5}, "query", "'query' is 5: give a valid string or list."),
+        (Search, {}, "query", "'query' is missing."),
+        (AttachFile, {"file_id": "f", "attributes": {"a": []}}, "attributes.a", "string or boolean or integer or numb"),
+        (CreateStore, {"metadata": {"a": 1}}, "metadata.a", "'metadata.a' is 1: give a valid string."),
+        (CreateStore, {"name": "\0"}, "name", "'name' is '\\x00': it holds a character that is not text."),
+        (CreateBatch, {"files": [{}]}, "files[0].file_id", "'files[0].file_id' is missing."),
+    ],
+)
+def test_what_is_wrong_stands_where_it_is_without_pydantics_words(
+    shape: Any, data: Any, param: str, sentence: str
+) -> None:
+    with pytest.raises(RequestError) as caught:
+        check_shape(shape, data)
+    assert caught.value.param == param
+    assert sentence in str(caught.value)
 
 
 def test_the_longest_of_everything_is_taken() -> None:

@@ -28,14 +28,25 @@ def find_cards(
     found = read_reference(passages, collections)
     cards = found.lookup(name)
     if not cards:
-        near = found.near(name)
-        offered = f"; near to it are {', '.join(near)}" if near else ""
-        raise NameNotFound(f"The documents describe no '{name[:SHOWN]}'{offered}.", "name")
+        raise _not_found(name, found)
 
     chunks = [passages.chunk(card.place.chunk_id) for card in cards]
     urls = [passage_url(Hit(chunk, 1.0, 0.0, None)) if chunk else None for chunk in chunks]
     data = [{**card_object(card), "url": url} for card, url in zip(cards, urls, strict=True)]
     return {"object": "list", "name": name, "data": data}
+
+
+def _not_found(name: str, found: Reference) -> NameNotFound:
+    """The refusal of a name, with those that are near to it; or, where there are none at all, what to do instead."""
+    if not found.names:
+        return NameNotFound(
+            f"No document that is looked in describes a command, an option, a variable or a message, '{name[:SHOWN]}' "
+            "neither: name other collections, or search for it in words.",
+            "name",
+        )
+    near = found.near(name)
+    offered = f"; near to it are {', '.join(near)}" if near else ""
+    return NameNotFound(f"The documents describe no '{name[:SHOWN]}'{offered}.", "name")
 
 
 def read_reference(passages: Searcher, collections: Sequence[str] = ()) -> Reference:

@@ -17,6 +17,7 @@ from starlette.requests import Request
 from starlette.responses import Response
 from starlette.types import Scope
 
+from serve.answers.passage_search import check_number
 from serve.errors import RequestError
 from serve.gateway.answering import ask, whole_answer
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
@@ -24,7 +25,7 @@ from serve.gateway.gateway import Gateway
 from serve.gateway.search_routes import find
 from serve.mcp.index_tools import INDEX_TOOLS, IndexTools
 from serve.mcp.results import Result, describe_answer, describe_search
-from serve.mcp.tools import AskArguments, SearchArguments
+from serve.mcp.tools import AskArguments, ReferenceArguments, SearchArguments
 from serve.protocol import ChatRequest, RetrievalOptions
 from serve.request_body import read_object
 
@@ -88,7 +89,12 @@ def _load(gateway: Gateway) -> tuple[Callable[[Any], AbstractAsyncContextManager
 
     tools = GatewayTools(gateway)
     in_threads = {name: partial(tools.in_thread, tool) for name, tool in INDEX_TOOLS.items()}
-    handlers: dict[str, Handler] = {**in_threads, "search": tools.search, "ask": tools.ask}
+    handlers: dict[str, Handler] = {
+        **in_threads,
+        "search": tools.search,
+        "reference": tools.reference,
+        "ask": tools.ask,
+    }
     return serve_http, make_server(answer_calls(handlers))
 
 
@@ -103,6 +109,20 @@ class GatewayTools:
         gateway = self._gateway
         tools = IndexTools(gateway.passages(), gateway.passage_url, gateway.code_checker)
         return await gateway.slots.run(partial(tool, tools, given), False)
+
+    async def reference(self, given: ReferenceArguments) -> Result:
+        """As /v1/reference."""
+        gateway = self._gateway
+        passages = gateway.passages()
+
+        def look_up() -> Result:
+            """The cards in the collections and vector stores that are named."""
+            check_number(given.collections)
+            part = gateway.narrow(passages, given.collections, param="collections").passages
+            tools = IndexTools(part, gateway.passage_url, gateway.code_checker)
+            return tools.reference(given.model_copy(update={"collections": []}))
+
+        return await gateway.slots.run(look_up, False)
 
     async def search(self, given: SearchArguments) -> Result:
         """As /v1/search."""
