@@ -7,7 +7,7 @@ from pathlib import Path
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.loops import FARTHEST, LEAST_WORDS_WITHOUT_LETTERS, LONGEST_GAP, LONGEST_WORD, LoopGuard, cut_loop
+from rag.answering.loops import FARTHEST, LEAST_WORDS_WITHOUT_LETTERS, LONGEST_GAP, LONGEST_WORD, LoopGuard
 from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
@@ -25,6 +25,13 @@ PERIODS = [
         "long as well, even longer.\n\n"
     ),
 ]
+
+
+def cut_loop(answer: str, is_cut_off: bool = False) -> tuple[str, bool]:
+    """A whole answer without the tail that repeats itself, and whether there was one."""
+    guard = LoopGuard()
+    shown = guard.feed(answer) + guard.close(is_cut_off)
+    return (shown.rstrip(), True) if guard.looped else (shown, False)
 
 
 @for_each("period", PERIODS)

@@ -16,7 +16,6 @@ from serve.openapi import answers, requests
 from serve.openapi.document import describe_api
 from serve.openapi.operations import OPERATIONS
 from serve.openapi.page import render
-from serve.openapi.shapes import names_of
 from serve.protocol import ChatRequest, RetrievalOptions
 from serve.responses.request import ResponsesRequest
 from serve.responses.stored_conversations import AddItems, CreateConversation, UpdateConversation
@@ -62,7 +61,7 @@ def test_ids_are_unique_and_parameters_of_paths_are_described() -> None:
 )
 def test_the_fields_of_a_request_are_those_that_the_code_reads(name: str, shapes: tuple[type[BaseModel], ...]) -> None:
     read = {field for shape in shapes for field in shape.model_fields}
-    assert set(names_of(requests.SCHEMAS[name])) == read
+    assert set(requests.SCHEMAS[name]["properties"]) == read
 
 
 def test_a_key_is_described_where_one_is_asked_for() -> None:

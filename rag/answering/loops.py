@@ -119,10 +119,3 @@ class LoopGuard:
             if run >= max((copies - 1) * period, least):
                 return period
         return 0
-
-
-def cut_loop(answer: str, is_cut_off: bool = False) -> tuple[str, bool]:
-    """A whole answer without the tail that repeats itself, and whether there was one."""
-    guard = LoopGuard()
-    shown = guard.feed(answer) + guard.close(is_cut_off)
-    return (shown.rstrip(), True) if guard.looped else (shown, False)

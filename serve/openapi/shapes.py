@@ -7,7 +7,6 @@ They are plain dictionaries.
 
 from __future__ import annotations
 
-from collections.abc import Sequence
 from typing import Any
 
 Schema = dict[str, Any]
@@ -93,8 +92,3 @@ def _bounds(least: float | None, most: float | None) -> Schema:
 
 def _described(schema: Schema, description: str) -> Schema:
     return {**schema, "description": description} if description else schema
-
-
-def names_of(schema: Schema) -> Sequence[str]:
-    """The fields of an object's schema."""
-    return list(schema["properties"])
