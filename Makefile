@@ -13,7 +13,7 @@ test:  ## ruff check and format, mypy strict, pytest in three processes; ARGS="-
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
-	$(BIN)/pytest -n 3 --dist loadfile $(ARGS)
+	$(BIN)/pytest -n 3 --dist loadfile --no-loadscope-reorder $(ARGS)
 
 lint:  ## ruff and mypy alone; .pre-commit-config.yaml runs it before each commit
 	@$(PYTHON) install.py --tests --no-browser

@@ -15,6 +15,7 @@ import subprocess
 import threading
 import time
 import uuid
+from collections import Counter
 from collections.abc import Callable, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
@@ -45,6 +46,21 @@ if signal.getsignal(signal.SIGINT) is signal.SIG_IGN:  # as in the background of
 hypothesis.settings.register_profile("any machine", deadline=None)  # a busy machine is not a failure
 hypothesis.settings.load_profile("any machine")
 
+# Files that take longest (docs/measurements/tests.md), the longest first: a process that began one of them late would
+# leave the others without work at the end
+LONGEST = (
+    "test_stack",
+    "test_serve_evaluation_experiment_experiment_commands",
+    "test_serve_running_commands",
+    "test_rag_hostile",
+    "test_ui_page",
+    "test_rag_commands_reader_commands",
+    "test_rag_training_contrastive",
+    "test_rag_commands_retriever_commands",
+    "test_merge_training_triplet_commands",
+    "test_merge_training_model_commands",
+    "test_merge_merging_journal",
+)
 SIX_DOCUMENTS = {  # title: text
     "Antenna repair": (
         "Antenna violations are fixed with the command `repair_antennas`, which inserts diode cells near the gates of "
@@ -95,6 +111,13 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """
     holding = files_holding(config.getoption("keyword"))
     return True if holding and collection_path.suffix == ".py" and collection_path not in holding else None
+
+
+def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
+    """Begin with the files that take longest, then those with most tests; `--no-loadscope-reorder` keeps this order."""
+    places = {name: place for place, name in enumerate(LONGEST)}
+    counts = Counter(item.path for item in items)
+    items.sort(key=lambda item: (places.get(item.path.stem, len(LONGEST)), -counts[item.path], item.path))
 
 
 @cache

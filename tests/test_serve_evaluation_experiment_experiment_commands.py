@@ -20,7 +20,7 @@ import pytest
 import chipalign
 from rag.command_line import write_jsonl
 from tests.fake_openai import FakeOpenAI, chat_answer, likelihood_answer
-from tests.processes import running
+from tests.processes import running, write_engine
 from tests.test_serve_evaluation_qa_qa_commands import CORPUS, QUESTIONS
 from tests.tiny_models import write_llama
 
@@ -285,14 +285,8 @@ def test_a_server_that_is_gone_fails_the_whole_row(files: Path, capsys: pytest.C
 def test_an_engine_that_does_not_start_is_reported_and_its_model_is_kept(
     files: Path, capsys: pytest.CaptureFixture[str], monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    refusing = files / "python" / "vllm" / "entrypoints" / "openai"  # vLLM itself takes ten seconds to refuse an option
-    refusing.mkdir(parents=True)
-    for package in (refusing, *refusing.parents[:2]):
-        (package / "__init__.py").touch()
-    (refusing / "api_server.py").write_text(
-        "import sys\nsys.exit(f'api_server.py: error: unrecognized arguments: {sys.argv[-1]}')\n"
-    )
-    monkeypatch.setenv("PYTHONPATH", str(files / "python"))
+    refusing = "import sys\nsys.exit(f'api_server.py: error: unrecognized arguments: {sys.argv[-1]}')\n"
+    monkeypatch.setenv("PYTHONPATH", str(write_engine(files, refusing)))  # vLLM itself takes ten seconds to refuse
     monkeypatch.setenv("CHIPALIGN_ENGINE_ARGS", "--no-such-option")
     chip, chat = (write_llama(files / name, seed) for seed, name in enumerate(("chip", "chat")))
     command = [

@@ -30,7 +30,9 @@ import pytest
 from playwright.sync_api import Browser, expect
 
 from rag.answering.names import unknown_names
+from tests.commands import run_command
 from tests.conftest import OpenAIAt, free_port
+from tests.processes import write_engine
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("one_thread")]
 MODEL = "chipalign-demo"
@@ -296,7 +298,8 @@ def test_the_engine_can_say_no_name_that_it_was_not_given(up: Up) -> None:
         text = answer["choices"][0]["message"]["content"]
         assert "```python" in text
         names[grammar] = [name.text for name in unknown_names(text, frozenset())]
-    assert names == {False: ["add_two_numbers"], True: []}
+    assert names[False], "the model invented no name without a grammar: ask it something else"
+    assert names[True] == []
 
     deadline = time.monotonic() + 60
     while (guidance := httpx.get(f"{up.gateway_url}/v1/models").json()["data"][0]["guidance"])["grammar"] == "unknown":
@@ -349,8 +352,9 @@ def test_the_evaluations_measure_the_model_at_the_real_engine(up: Up, tmp_path: 
     engine_url = f"http://127.0.0.1:{up.env['CHIPALIGN_ENGINE_PORT']}"
 
     def evaluate(*arguments: str) -> Any:
-        command = [sys.executable, "-m", "chipalign", "eval", *arguments, "--json"]
-        return json.loads(subprocess.run(command, env=up.env, capture_output=True, text=True, check=True).stdout)
+        done = run_command("eval", *arguments, "--json", CHIPALIGN_HOME=str(up.home))
+        assert done.returncode == 0, done.stderr
+        return json.loads(done.stdout)
 
     measured = evaluate("mcq", "--questions", str(tmp_path / "q.jsonl"), "--url", engine_url)
     assert measured["model"]["root"] == str(up.home / "models" / MODEL)
@@ -382,14 +386,14 @@ def likelihoods_by_transformers(checkpoint: Path) -> list[float]:
     return sums
 
 
-def test_ask_answers_in_the_terminal(up: Up) -> None:
-    command = [sys.executable, "-m", "chipalign", "ask", QUESTION, "--url", up.gateway_url]
+def test_ask_answers_in_the_terminal(up: Up, monkeypatch: pytest.MonkeyPatch) -> None:
+    ask = ["ask", QUESTION, "--url", up.gateway_url]
+    command = [sys.executable, "-m", "chipalign", *ask]
     done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=False, timeout=180)
     assert done.returncode == 0, done.stderr
     assert "Clock domain crossing" in done.stdout  # a source
-    command.append("--json")
-    done = subprocess.run(command, stdin=subprocess.DEVNULL, capture_output=True, text=True, check=True, timeout=180)
-    document = json.loads(done.stdout)
+    monkeypatch.setattr(sys, "stdin", None)  # nothing is piped in
+    document = json.loads(run_command(*ask, "--json").stdout)
     assert document["answer"]
     assert document["sources"]
 
@@ -477,13 +481,15 @@ def test_ctrl_c_stops_every_process(up: Up) -> None:
     assert "stopped; nothing is left running" in up_lines
 
 
-def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path) -> None:
+def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path, tmp_path: Path) -> None:
     assert up.process.poll() is not None
     manifest = (home / "indexes" / "starter" / "manifest.json").read_bytes()
     weights = (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns
-    again = start_up(home)
+    # vLLM would take the cores from the gateway, whose start is all that is waited for
+    sleeping = write_engine(tmp_path, "import time\ntime.sleep(600)\n")
+    again = start_up(home, PYTHONPATH=f"{sleeping}{os.pathsep}{ROOT}")
     try:
-        again.wait_for("gateway: ready")  # both are prepared by then; the engine that starts beside is not waited for
+        again.wait_for("gateway: ready")  # model and index are prepared by then
         assert "restart" not in again.text()
     finally:
         stop(again)
