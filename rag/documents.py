@@ -79,9 +79,10 @@ class Chunk:
 class Hit:
     """A found chunk.
 
-    `score` combines all parts and is at most 1; `dense_score` is a cosine; `late_score` is about the mean cosine of the
-    question's tokens with their nearest in the chunk, None where it was not computed; `bm25_score` is None where the
-    chunk holds no term of the question. `copies` are chunks that say the same (rag.search.copies).
+    `score` combines all parts, in standard deviations above the mean of the chunks that were compared
+    (rag.search.fusion); `dense_score` is a cosine; `late_score` is about the mean cosine of the question's tokens with
+    their nearest in the chunk, None where it was not computed; `bm25_score` is None where the chunk holds no term of
+    the question. `copies` are chunks that say the same (rag.search.copies).
     """
 
     chunk: Chunk
