@@ -78,6 +78,7 @@ class LowRank:
         changed: Array = np.add(rows, delta, out=delta)
         if self.magnitude is not None:
             norms = np.sqrt(np.sum(np.square(changed, dtype=np.float64), axis=1, keepdims=True)).astype(FLOAT32)
+            norms[norms == 0] = 1  # a row of zeros has no direction, and stays zero
             changed *= self.magnitude[first:last, np.newaxis] / norms
         return changed
 
