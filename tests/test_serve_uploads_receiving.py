@@ -78,8 +78,9 @@ def test_a_life_is_read_and_bounded(url: str) -> None:
     life = field("expires_after[anchor]", "created_at") + field("expires_after[seconds]", "3600")
     answer = post(url, form(life, FILE, PURPOSE)).json()
     assert answer["expires_at"] == answer["created_at"] + 3600
-    short = field("expires_after[anchor]", "created_at") + field("expires_after[seconds]", "5")
-    assert refusal(post(url, form(short, FILE, PURPOSE)), 400)["param"] == "expires_after.seconds"
+    for seconds in ("5", "2592001", "", "-3600", "3600.0", "\u0663\u0666\u0660\u0660", "0000003600" + "9" * 5000):
+        given = field("expires_after[anchor]", "created_at") + field("expires_after[seconds]", seconds)
+        assert refusal(post(url, form(given, FILE, PURPOSE).encode()), 400)["param"] == "expires_after.seconds", seconds
     assert refusal(post(url, form(life.replace("created", "read"), FILE, PURPOSE)), 400)["param"]
 
 
@@ -150,17 +151,29 @@ def test_an_upload_that_is_cut_off_leaves_nothing(url: str, home: Path) -> None:
     wait_for(lambda: kept(home) == before)
 
 
+def held(hold: threading.Event) -> Iterator[bytes]:
+    """A form whose end is held back for a second at most."""
+    yield (PURPOSE + FILE).encode()
+    hold.wait(1)
+    yield b"--x--\r\n"
+
+
+def test_an_upload_that_takes_too_long_in_all_leaves_nothing(
+    url: str, home: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(serve.uploads.receiving, "UPLOAD_TIMEOUT_S", 0.3)
+    hold = threading.Event()
+    before = kept(home)
+    assert "did not arrive within" in refusal(post(url, held(hold)), 408)["message"]
+    hold.set()
+    assert kept(home) == before
+
+
 def test_a_sender_that_falls_silent_is_given_up(url: str, home: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(serve.uploads.receiving, "PIECE_TIMEOUT_S", 0.3)
     hold = threading.Event()
-
-    def slow() -> Iterator[bytes]:
-        yield (PURPOSE + FILE).encode()
-        hold.wait(1)
-        yield b"--x--\r\n"
-
     before = kept(home)
-    assert "Nothing of the file arrived" in refusal(post(url, slow()), 408)["message"]
+    assert "Nothing of the file arrived" in refusal(post(url, held(hold)), 408)["message"]
     hold.set()
     assert kept(home) == before
 

@@ -8,6 +8,7 @@
 from __future__ import annotations
 
 import asyncio
+import re
 from functools import partial
 from typing import Any
 
@@ -26,6 +27,7 @@ MOST_UPLOADS = 8  # that arrive at a time
 PURPOSES = ("assistants", "batch", "fine-tune", "vision", "user_data", "evals")
 EXPIRES_ANCHOR, EXPIRES_S = "expires_after[anchor]", "expires_after[seconds]"
 LEAST_S, MOST_S = 3600, 2_592_000  # OpenAI's limits of a file's life
+_SECONDS = re.compile(r"[0-9]{1,7}")
 
 
 class Uploads:
@@ -57,17 +59,22 @@ class Uploads:
 async def _receive(request: Request, library: Library, most_bytes: int) -> dict[str, Any]:
     form = UploadForm(request.headers.get("content-type", ""), partial(begin_upload, library), most_bytes)
     try:
-        async with asyncio.timeout(UPLOAD_TIMEOUT_S):
-            await _read_pieces(request, form)
+        await _read_in_time(request, form)
         upload = form.finish()
         purpose, expires_s = _read_fields(form.fields)
         return await run_in_threadpool(keep_upload, library, upload, purpose, expires_s)
-    except TimeoutError:
-        raise BodyTooSlow(f"The file did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from None
     except BaseException:
         if form.upload:
             form.upload.incoming.abort()
         raise
+
+
+async def _read_in_time(request: Request, form: UploadForm) -> None:
+    try:
+        async with asyncio.timeout(UPLOAD_TIMEOUT_S):
+            await _read_pieces(request, form)
+    except TimeoutError:
+        raise BodyTooSlow(f"The file did not arrive within {UPLOAD_TIMEOUT_S:.0f} s.") from None
 
 
 async def _read_pieces(request: Request, form: UploadForm) -> None:
@@ -94,7 +101,7 @@ def _read_fields(fields: dict[str, str]) -> tuple[str, int | None]:
     if fields.get(EXPIRES_ANCHOR) != "created_at":
         raise RequestError("'expires_after.anchor' must be created_at.", "expires_after.anchor")
     seconds = fields.get(EXPIRES_S, "")
-    if not (seconds.isascii() and seconds.isdecimal() and LEAST_S <= int(seconds[:10]) <= MOST_S):
+    if not (_SECONDS.fullmatch(seconds) and LEAST_S <= int(seconds) <= MOST_S):
         raise RequestError(
             f"'expires_after.seconds' is {shorten(seconds)}: give a number from {LEAST_S} to {MOST_S}.",
             "expires_after.seconds",
