@@ -28,7 +28,7 @@ def hit(text: str = TEXT) -> Hit:
 
 def question(*tokens: np.ndarray) -> Embedded:
     vectors = np.array(tokens or np.zeros((0, 2)), dtype=np.float32)
-    return Embedded(0, EAST, list(range(len(vectors))), vectors)
+    return Embedded(0, EAST, np.arange(len(vectors)), vectors)
 
 
 def passage(
