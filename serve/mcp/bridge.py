@@ -41,6 +41,7 @@ class Bridge:
                 **({"Authorization": f"Bearer {api_key}"} if api_key else {}),
             },
             timeout=httpx.Timeout(timeout_s, connect=CONNECT_TIMEOUT_S),
+            transport=transport,
             trust_env=not is_loopback(address.host),  # a company's proxy knows nothing of this machine
         )
 

@@ -23,9 +23,7 @@ from serve.uploads.pages import Page, paginate
 from serve.uploads.requests import AttachFile, CreateBatch
 
 
-def attach_all(
-    library: Library, change: Transaction, store_id: str, wanted: Sequence[AttachFile], batch_id: str | None = None
-) -> None:
+def attach_all(change: Transaction, store_id: str, wanted: Sequence[AttachFile], batch_id: str | None = None) -> None:
     """Have files built into a store. Raises FileNotKept: one of them is unknown."""
     known = files.find_many(change, [each.file_id for each in wanted])
     for each in wanted:
@@ -41,7 +39,7 @@ def attach_file(library: Library, store_id: str, body: AttachFile) -> dict[str, 
     """
     with library.database.transaction() as change:
         library.find_own_store(change, store_id)
-        attach_all(library, change, store_id, [body])
+        attach_all(change, store_id, [body])
         vector_stores.touch(change, store_id)
         attached = _find(change, store_id, body.file_id)
     library.wake()
@@ -104,7 +102,7 @@ def create_batch(library: Library, store_id: str, body: CreateBatch) -> dict[str
     with library.database.transaction() as change:
         library.find_own_store(change, store_id)
         vector_stores.add_batch(change, batch)
-        attach_all(library, change, store_id, wanted, batch.batch_id)
+        attach_all(change, store_id, wanted, batch.batch_id)
         vector_stores.touch(change, store_id)
     library.wake()
     return show_batch(library, store_id, batch.batch_id)

@@ -40,7 +40,7 @@ def create_store(library: Library, body: CreateStore) -> dict[str, Any]:
     store = VectorStore(new_id("vs_"), now_us(), body.name or "", body.metadata or {}, expires_days=days)
     with library.database.transaction() as change:
         vector_stores.add(change, store)
-        attach_all(library, change, store.store_id, [AttachFile(file_id=file_id) for file_id in body.file_ids])
+        attach_all(change, store.store_id, [AttachFile(file_id=file_id) for file_id in body.file_ids])
     library.wake()
     return show_store(library, store.store_id)
 
