@@ -235,7 +235,7 @@ class BodyTooSlow(RequestError):
 
 
 class BodyNotJson(RequestError):
-    """The request body is not declared as JSON."""
+    """The request body is not declared as JSON, or is compressed."""
 
     status = 415
     code = "unsupported_media_type"

@@ -13,12 +13,15 @@ from typing import Annotated, Any
 from pydantic import AfterValidator, BaseModel, ConfigDict, Field
 from pydantic_core import PydanticCustomError
 
-from serve.errors import RequestError
+from serve.errors import RequestError, ToolsUnsupported
 from serve.request_body import check_shape, shorten
 
 ROLES = ("system", "developer", "user", "assistant", "tool", "function")
 MOST_STOPS = 4
 MOST_TOOLS = 1000
+FUNCTION, ALLOWED = "function", "allowed_tools"
+OTHER_CHOICES = ("custom", ALLOWED)  # beside a function
+TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 
 
 def check_stop(value: Any) -> Any:
@@ -56,10 +59,10 @@ class Function(_Fields):
 
 
 class Tool(_Fields):
-    """A tool that the model may call."""
+    """A tool that the model may call: a function, or one of another type, which is left out."""
 
     type: str
-    function: Function
+    function: Function | None = None
 
 
 class Typed(_Fields):
@@ -97,6 +100,10 @@ class ChatFields(_Fields):
 def check_fields(data: Mapping[str, Any]) -> None:
     """Refuse a field of OpenAI's with a value that OpenAI would refuse. Raises RequestError."""
     check_shape(ChatFields, data)
+    for number, tool in enumerate(data.get("tools") or ()):
+        if tool["type"] == FUNCTION and tool.get("function") is None:
+            place = f"tools[{number}].function"
+            raise RequestError(f"'{place}' is missing.", place, "missing_required_parameter")
     check_tool_choice(data)
 
 
@@ -109,12 +116,64 @@ def check_tool_choice(data: Mapping[str, Any]) -> None:
         raise RequestError(
             f"'tool_choice' is {shorten(choice)}, which needs 'tools': send both or neither.", "tool_choice"
         )
-    if isinstance(choice, dict) and choice.get("type") == "function":
-        function = choice.get("function")
-        name = function.get("name") if isinstance(function, dict) else None
-        known = [(tool.get("function") or {}).get("name") for tool in tools]
-        if name not in known:
+    if not isinstance(choice, dict):
+        return
+    if choice.get("type") not in (FUNCTION, *OTHER_CHOICES):
+        raise RequestError(
+            f"'tool_choice.type' is {shorten(choice.get('type'))}: give one of "
+            f"{', '.join((FUNCTION, *OTHER_CHOICES))}.",
+            "tool_choice.type",
+            "invalid_value",
+        )
+    known = [_name(tool) for tool in tools]
+    for name in map(_name, _allowed(choice) if choice["type"] == ALLOWED else [choice]):
+        if name is None or name not in known:
             listed = shorten([each for each in known if each])
             raise RequestError(
                 f"'tool_choice' names {shorten(name)}, which is not one of the tools: {listed}.", "tool_choice"
             )
+
+
+def with_functions_alone(data: Mapping[str, Any]) -> dict[str, Any]:
+    """A checked request whose tools are functions, which engines know, and among them those that may be called.
+
+    Raises ToolsUnsupported: a tool of another type must be called.
+    """
+    tools, choice = data.get("tools") or (), data.get("tool_choice")
+    functions = [tool for tool in tools if tool["type"] == FUNCTION]
+    if isinstance(choice, dict) and choice["type"] == ALLOWED:
+        names = [*map(_name, _allowed(choice))]
+        functions = [tool for tool in functions if _name(tool) in names]
+        choice = choice["allowed_tools"].get("mode", "auto")
+    is_missing = choice == "required" and not functions
+    if is_missing or (isinstance(choice, dict) and choice["type"] != FUNCTION):
+        raise ToolsUnsupported(
+            f"'tool_choice' asks for a tool that is not a function, and a model is offered functions alone here: give "
+            f"one of type '{FUNCTION}'.",
+            "tool_choice",
+        )
+    left = {name: each for name, each in data.items() if name not in TOOL_FIELDS}
+    if not functions:
+        return left
+    parallel = {"parallel_tool_calls": data["parallel_tool_calls"]} if "parallel_tool_calls" in data else {}
+    return {**left, **parallel, "tools": functions, **({"tool_choice": choice} if "tool_choice" in data else {})}
+
+
+def _allowed(choice: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The tools that a choice allows. Raises RequestError: it is malformed."""
+    given = choice.get(ALLOWED)
+    given = given if isinstance(given, dict) else {}
+    listed = given.get("tools")
+    if not isinstance(listed, list) or not listed or not all(isinstance(each, dict) for each in listed):
+        place = f"tool_choice.{ALLOWED}.tools"
+        raise RequestError(f"'{place}' is {shorten(listed)}: give a list of tools.", place, "invalid_type")
+    if (mode := given.get("mode", "auto")) not in ("auto", "required"):
+        place = f"tool_choice.{ALLOWED}.mode"
+        raise RequestError(f"'{place}' is {shorten(mode)}: give 'auto' or 'required'.", place, "invalid_value")
+    return listed
+
+
+def _name(tool: Mapping[str, Any]) -> Any:
+    """The name of a tool, which stands in an object that is called as its type."""
+    named = tool.get(str(tool.get("type")))
+    return named.get("name") if isinstance(named, dict) else None

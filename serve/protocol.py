@@ -9,14 +9,14 @@ from __future__ import annotations
 
 import time
 import uuid
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, Literal
 
 from pydantic import BaseModel, ConfigDict, Field
 
 from serve.errors import RequestError
 from serve.filters import WantedFilter
-from serve.openai_fields import ROLES, check_fields
+from serve.openai_fields import FUNCTION, ROLES, TOOL_FIELDS, check_fields, with_functions_alone
 from serve.request_body import check_shape, read_object, shorten
 
 MOST_MESSAGES = 10_000
@@ -33,7 +33,6 @@ SHAPING = (
     "guided_choice",
     "guided_grammar",
 )
-TOOL_FIELDS = ("tools", "tool_choice", "parallel_tool_calls")
 Message = dict[str, Any]  # role, content and whatever else OpenAI or vLLM know
 
 
@@ -67,6 +66,7 @@ class ChatRequest(BaseModel):
     max_completion_tokens: int | None = Field(default=None, ge=1)
     retrieval: RetrievalOptions | None = None
     n: int | None = Field(default=None, ge=1, le=128)
+    _types_left_out: tuple[str, ...] = ()
 
     @property
     def options(self) -> RetrievalOptions:
@@ -118,6 +118,16 @@ class ChatRequest(BaseModel):
         choice = (self.model_extra or {}).get("tool_choice")
         return self.may_call and (choice == "required" or isinstance(choice, dict))
 
+    @property
+    def types_left_out(self) -> tuple[str, ...]:
+        """The types of tools that the client offers and no engine knows."""
+        return self._types_left_out
+
+    def without_types(self, types: Iterable[str]) -> ChatRequest:
+        """The request, whose tools of these types were left out."""
+        self._types_left_out = tuple(types)
+        return self
+
     def without_tools(self) -> ChatRequest:
         """The request as a client without tools would send it."""
         bare = self.model_copy()
@@ -147,7 +157,10 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     for number, message in enumerate(request.messages):
         check_message(message, f"messages[{number}]")
     check_fields(data)
-    return request
+    if data.get("tools") is None:
+        return request
+    left_out = dict.fromkeys(tool["type"] for tool in data["tools"] if tool["type"] != FUNCTION)
+    return ChatRequest.model_validate(with_functions_alone(data)).without_types(left_out)
 
 
 def check_message(message: Message, param: str) -> None:

@@ -29,7 +29,13 @@ def read_json(text: str, most_values: int, surrogates: Literal["strict", "replac
     _check_size(text, most_values)
     value = json.loads(text, parse_constant=_refuse_constant, parse_float=_finite)
     if "\\ud" in text or "\\uD" in text:
-        value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors=surrogates))
+        try:
+            value = json.loads(json.dumps(value, ensure_ascii=False).encode(errors=surrogates))
+        except UnicodeEncodeError as error:
+            half = ascii(error.object[error.start])[1:-1]
+            raise ValueError(
+                f"it holds {half}, half of a character, as in a text that was cut within an emoji"
+            ) from None
     return value
 
 

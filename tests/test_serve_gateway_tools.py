@@ -169,6 +169,20 @@ def test_without_a_tool_parser_offered_tools_are_left_out_and_a_header_says_so(
         assert said.choices[0].finish_reason == "stop"
 
 
+@pytest.mark.parametrize("stream", [False, True])
+def test_a_tool_that_is_not_a_function_is_left_out_and_named(gateway: str, engine: FakeEngine, stream: bool) -> None:
+    engine.script = calling()
+    custom = {"type": "custom", "custom": {"name": "shell"}}
+    choice = {"type": "allowed_tools", "allowed_tools": {"mode": "required", "tools": [NAMED]}}
+    answer = post(gateway, SOUP, tools=[custom, TOOL], tool_choice=choice, stream=stream)
+    assert (answer.status_code, answer.headers["x-chipalign-tools"]) == (200, "left out: custom")
+    assert read(answer)[0]["tool_calls"][0]["function"]["name"] == "get_time"
+    assert [each["type"] for each in engine.bodies[0]["tools"]] == ["function"]
+    assert engine.bodies[0]["tool_choice"] == "required"
+    alone = post(gateway, ANTENNA, tools=[custom], stream=stream)
+    assert (alone.status_code, alone.headers["x-chipalign-tools"]) == (200, "left out: custom")
+
+
 def test_tools_that_fill_the_window_are_left_out_unless_one_must_be_called(
     gateway_at: Gateway, engine: FakeEngine, small_checkpoint: Any, tmp_path: Any
 ) -> None:

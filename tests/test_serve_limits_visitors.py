@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 from pathlib import Path
 
 import httpx
@@ -161,6 +162,14 @@ def test_what_a_form_of_another_page_can_send_is_not_read(
     error = response.json()["error"]
     assert (response.status_code, error["code"]) == (415, "unsupported_media_type")
     assert "-H 'Content-Type: application/json'" in error["message"]
+
+
+def test_a_body_that_is_compressed_is_not_read(gateway: str) -> None:
+    headers = {"content-type": "application/json", "content-encoding": "gzip"}
+    response = httpx.post(f"{gateway}/v1/chat/completions", content=gzip.compress(b"{}"), headers=headers)
+    error = response.json()["error"]
+    assert (response.status_code, error["code"]) == (415, "unsupported_media_type")
+    assert error["message"].startswith("The body is encoded as 'gzip' (Content-Encoding)")
 
 
 @pytest.mark.parametrize(

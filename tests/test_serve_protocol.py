@@ -178,7 +178,14 @@ def test_the_newer_name_of_the_answer_length_wins(fields: dict[str, Any], tokens
 
 
 TOOL = {"type": "function", "function": {"name": "run_sta", "parameters": {"type": "object", "properties": {}}}}
+OTHER = {"type": "function", "function": {"name": "report_power"}}
+CUSTOM = {"type": "custom", "custom": {"name": "shell", "description": "Runs a line."}}
 NAMED = {"type": "function", "function": {"name": "run_lvs"}}
+
+
+def allowed(mode: str, *tools: dict[str, Any]) -> dict[str, Any]:
+    """A choice among some of the tools."""
+    return {"type": "allowed_tools", "allowed_tools": {"mode": mode, "tools": list(tools)}}
 
 
 @for_each(
@@ -225,6 +232,13 @@ NAMED = {"type": "function", "function": {"name": "run_lvs"}}
         ({"tools": [TOOL], "tool_choice": "sometimes"}, "tool_choice", "invalid_value"),
         ({"tools": [TOOL], "tool_choice": 7}, "tool_choice", "invalid_type"),
         ({"tools": [TOOL], "tool_choice": NAMED}, "tool_choice", None),
+        ({"tools": [TOOL], "tool_choice": {"type": "banana"}}, "tool_choice.type", "invalid_value"),
+        ({"tools": [TOOL], "tool_choice": CUSTOM}, "tool_choice", None),
+        ({"tools": [TOOL, CUSTOM], "tool_choice": CUSTOM}, "tool_choice", "tools_unsupported"),
+        ({"tools": [CUSTOM], "tool_choice": "required"}, "tool_choice", "tools_unsupported"),
+        ({"tools": [TOOL], "tool_choice": allowed("auto")}, "tool_choice.allowed_tools.tools", "invalid_type"),
+        ({"tools": [TOOL], "tool_choice": allowed("all", TOOL)}, "tool_choice.allowed_tools.mode", "invalid_value"),
+        ({"tools": [TOOL], "tool_choice": allowed("auto", CUSTOM)}, "tool_choice", None),
         ({"tool_choice": "auto"}, "tool_choice", None),
         ({"tool_choice": "required"}, "tool_choice", None),
         ({"tool_choice": {"type": "function", "function": {"name": "run_sta"}}}, "tool_choice", None),
@@ -242,6 +256,27 @@ def test_a_wrong_field_is_refused_with_the_param_and_the_code_of_openai(
     assert (error["param"], error["code"], caught.value.status) == (param, code, 400)
     assert re.fullmatch(rf"'{re.escape(param)}' [^\n]*\.", str(caught.value))
     assert "Typed" not in str(caught.value)
+
+
+@for_each(
+    ("fields", "tools", "choice", "left_out"),
+    [
+        ({"tools": [TOOL, CUSTOM]}, [TOOL], None, ("custom",)),
+        ({"tools": [CUSTOM], "tool_choice": "auto", "parallel_tool_calls": True}, None, None, ("custom",)),
+        ({"tools": [TOOL, CUSTOM], "tool_choice": "required"}, [TOOL], "required", ("custom",)),
+        ({"tools": [TOOL, OTHER], "tool_choice": allowed("auto", TOOL)}, [TOOL], "auto", ()),
+        ({"tools": [TOOL, OTHER], "tool_choice": allowed("required", OTHER, TOOL)}, [TOOL, OTHER], "required", ()),
+        ({"tools": [TOOL, CUSTOM], "tool_choice": allowed("auto", CUSTOM)}, None, None, ("custom",)),
+    ],
+)
+def test_an_engine_gets_functions_and_of_them_those_that_may_be_called(
+    fields: dict[str, Any], tools: Any, choice: Any, left_out: tuple[str, ...]
+) -> None:
+    request = parse(**fields)
+    body = request.upstream_body()
+    assert (body.get("tools"), body.get("tool_choice"), request.types_left_out) == (tools, choice, left_out)
+    assert request.must_call == (choice == "required")
+    assert ("parallel_tool_calls" in body) == bool(tools and "parallel_tool_calls" in fields)
 
 
 @for_each(

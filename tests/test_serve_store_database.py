@@ -14,11 +14,12 @@ from pathlib import Path
 
 import pytest
 
-from serve.errors import StoreBusy, StoreFull, StoreUnavailable
+from serve.errors import RequestError, StoreBusy, StoreFull, StoreUnavailable
 from serve.settings import ServeSettings
 from serve.store import sqlite as sqlite_store
 from serve.store.database import Database, new_id, now_us, open_database
 from serve.store.migrations import MIGRATIONS
+from serve.store.responses import Responses
 from serve.store.sqlite import FILE
 from tests.attack import Attack
 from tests.processes import running
@@ -83,6 +84,15 @@ def test_a_reader_that_writes_is_refused_by_postgres_and_sees_one_state(database
         add(database, "b")
         assert before == [("a",)]
     assert names(database) == ["a", "b"]
+
+
+def test_an_id_that_no_text_can_be_is_unknown_or_refused(database: Database, store_settings: ServeSettings) -> None:
+    if store_settings.store_url:
+        with pytest.raises(RequestError, match=r"a character that is not text \(NUL\)"):
+            Responses(database).find("resp_\x00")
+    else:
+        assert Responses(database).find("resp_\x00") is None
+    assert names(database) == []
 
 
 def test_many_threads_write_at_once(database: Database) -> None:

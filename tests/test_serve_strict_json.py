@@ -32,6 +32,11 @@ def test_what_is_not_json_or_cannot_be_written_again_is_refused(text: str) -> No
         read_json(text, most_values=10)
 
 
+def test_half_an_emoji_is_named() -> None:
+    with pytest.raises(ValueError, match=r"^it holds \\ud83d, half of a character"):
+        read_json('{"a": "cut \\ud83d"}', most_values=10)
+
+
 def test_half_an_emoji_becomes_a_question_mark_where_that_is_asked_for() -> None:
     assert read_json('{"a": "\\ud83d", "b": "\\ud83d\\ude00"}', most_values=10, surrogates="replace") == {
         "a": "?",

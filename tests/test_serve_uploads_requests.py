@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from serve.errors import RequestError
 from serve.request_body import check_shape
 from serve.uploads.pages import Page, paginate, read_page
-from serve.uploads.requests import AttachFile, CreateBatch, CreateStore, Search
+from serve.uploads.requests import AttachFile, CreateBatch, CreateStore, RankingOptions, Search
 from tests.rows import for_each
 
 
@@ -51,6 +51,22 @@ def test_what_is_wrong_stands_where_it_is_without_pydantics_words(
         check_shape(shape, data)
     assert caught.value.param == param
     assert sentence in str(caught.value)
+
+
+@for_each(
+    ("shape", "data"),
+    [
+        (CreateStore, {}),
+        (AttachFile, {"file_id": "file-1"}),
+        (CreateBatch, {}),
+        (Search, {"query": "jitter"}),
+    ],
+)
+def test_an_optional_field_may_be_null(shape: Any, data: Any) -> None:
+    nulls = dict.fromkeys(shape.model_fields)
+    assert check_shape(shape, {**nulls, **data}) == check_shape(shape, data)
+    options = {"ranking_options": {"ranker": None, "score_threshold": None}}
+    assert check_shape(Search, {"query": "jitter", **options}).ranking_options == RankingOptions()
 
 
 def test_the_longest_of_everything_is_taken() -> None:

@@ -16,7 +16,16 @@ from serve.protocol import ChatRequest, Message, message_text
 
 HEADER = "x-chipalign-tools"  # says which tools of a request were left out
 RESULTS = ("tool", "function")  # the roles of a tool's result
+_NOT_IN_HEADERS = re.compile(r"[^\w.:-]", re.ASCII)
+MOST_NAMED, LONGEST_TYPE = 20, 100
 TOOL_RULE = "What your tools have returned in this conversation counts as context too."
+
+
+def left_out_headers(are_dropped: bool, types: Sequence[str]) -> dict[str, str]:
+    """What an answer's headers say of tools that were left out: all that were offered, or all of some types."""
+    named = ", ".join(_NOT_IN_HEADERS.sub("?", each[:LONGEST_TYPE]) for each in types[:MOST_NAMED])
+    said = ["dropped"] * are_dropped + [f"left out: {named}"] * bool(named)
+    return {HEADER: "; ".join(said)} if said else {}
 
 
 def asked_turn(messages: Sequence[Message]) -> int | None:

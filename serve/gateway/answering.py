@@ -25,7 +25,7 @@ from serve.answers.answer_limits import AnswerLimits
 from serve.answers.chat import AttributesOf, Grounded, as_annotations, choose_mode, ground, retrieval_object
 from serve.answers.model_names import choose_retrieval
 from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
-from serve.answers.tool_turns import HEADER as TOOLS_HEADER
+from serve.answers.tool_turns import left_out_headers
 from serve.answers.verification import Examiner
 from serve.errors import (
     TOOL_PARSER_ADVICE,
@@ -82,7 +82,7 @@ class Asked:
     @property
     def headers(self) -> dict[str, str]:
         """What the answer's headers say of it."""
-        return {TOOLS_HEADER: "dropped"} if self.tools_dropped else {}
+        return left_out_headers(self.tools_dropped, self.chat.types_left_out)
 
     @property
     def grounded(self) -> Grounded:

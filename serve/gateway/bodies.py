@@ -34,7 +34,7 @@ async def read_body(request: Request) -> bytes:
     without asking.
 
     Raises:
-        BodyNotJson: the request declares another type, or none.
+        BodyNotJson: the request declares another type, or none, or is compressed.
         BodyTooLarge: the body exceeds the limit.
         TooManyInFlight: the bodies of all requests together exceed their limit.
         BodyTooSlow: the body is not whole in time, so that a slow sender holds no connection for ever.
@@ -45,6 +45,12 @@ async def read_body(request: Request) -> bytes:
         raise BodyNotJson(
             f"The body must be declared as JSON, and Content-Type says {found}: send the header "
             "'Content-Type: application/json' (curl: -H 'Content-Type: application/json')."
+        )
+
+    if (encoding := request.headers.get("content-encoding", "identity").strip().lower()) != "identity":
+        raise BodyNotJson(
+            f"The body is encoded as {encoding[:100]!r} (Content-Encoding), which this gateway does not read: send it "
+            "as it is."
         )
 
     gateway, body = gateway_of(request), bytearray()

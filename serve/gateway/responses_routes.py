@@ -8,7 +8,6 @@ It translates nothing; the room `serve/responses` does.
 from __future__ import annotations
 
 import contextlib
-import re
 import time
 from collections.abc import Sequence
 from typing import Any
@@ -18,7 +17,6 @@ from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
 from serve.answers.model_names import RETRIEVAL_HEADER
-from serve.answers.tool_turns import HEADER as TOOLS_HEADER
 from serve.errors import ContextLengthExceeded, RequestError, ResponseNotFound
 from serve.gateway.answering import Asked, ask, send
 from serve.gateway.bodies import LONG_BODY_BYTES, read_body, unless_client_leaves
@@ -34,9 +32,6 @@ from serve.responses.translation import Translated, to_chat, without_oldest_turn
 from serve.sse import DONE, write_event
 from serve.store.responses import StoredResponse
 from serve.uploads.pages import paginate, read_page
-
-_NOT_IN_HEADERS = re.compile(r"[^\w.:-]", re.ASCII)
-MOST_NAMED = 20
 
 
 async def create_response(request: Request) -> Response:
@@ -57,15 +52,10 @@ async def create_response(request: Request) -> Response:
             header = request.headers.get(RETRIEVAL_HEADER)
             work = _ask(gateway, translated.chat, is_long, header, wanted.truncation == "auto")
             asked = await unless_client_leaves(request, work)
-            response = await send(request, asked, ResponsesForm(asked, wanted, translated, items), held, started)
+            return await send(request, asked, ResponsesForm(asked, wanted, translated, items), held, started)
         except RequestError as error:
             error.param = translated.place(error.param)
             raise
-    if missing := translated.kit.missing:
-        names = ", ".join(_NOT_IN_HEADERS.sub("?", each) for each in missing[:MOST_NAMED])
-        said = response.headers.get(TOOLS_HEADER)
-        response.headers[TOOLS_HEADER] = f"{said}; left out: {names}" if said else f"left out: {names}"
-    return response
 
 
 async def _ask(gateway: Gateway, chat: ChatRequest, is_long: bool, header: str | None, may_truncate: bool) -> Asked:

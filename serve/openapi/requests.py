@@ -78,7 +78,7 @@ SCHEMAS: dict[str, Schema] = {
         response_format=nullable(record("type", type=text("text, json_object or json_schema."))),
         parallel_tool_calls=nullable(flag()),
         tools=nullable(
-            items(record("type", "function", type=text(), function=ref("Function")), minItems=1, maxItems=1000)
+            items(record("type", type=text("function."), function=ref("Function")), minItems=1, maxItems=1000)
         ),
         tool_choice=either(nullable(word("none", "auto", "required")), anything()),
     ),

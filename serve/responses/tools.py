@@ -73,7 +73,7 @@ def _with_tool(kit: Kit, tool: Mapping[str, Any], place: str) -> Kit:
         return replace(kit, search=read_file_search(tool, place), said=(*kit.said, dict(tool)))
     if kind == "namespace":
         return _with_namespace(kit, tool, place)
-    return replace(kit, missing=tuple(dict.fromkeys([*kit.missing, kind[:100]])))
+    return replace(kit, missing=tuple(dict.fromkeys([*kit.missing, kind])))
 
 
 def _with_namespace(kit: Kit, tool: Mapping[str, Any], place: str) -> Kit:

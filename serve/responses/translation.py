@@ -64,7 +64,8 @@ def to_chat(wanted: ResponsesRequest, earlier: Sequence[Item], items: Sequence[I
         )
 
     body = {"messages": messages, "retrieval": _retrieval(wanted, kit), **_options(wanted, kit)}
-    return Translated(ChatRequest.model_validate({**wanted.engine_fields(), **body}), kit)
+    chat = ChatRequest.model_validate({**wanted.engine_fields(), **body}).without_types(kit.missing)
+    return Translated(chat, kit)
 
 
 def without_oldest_turns(messages: Sequence[Message]) -> list[Message] | None:

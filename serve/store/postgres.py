@@ -11,7 +11,7 @@ from collections.abc import Sequence
 from contextlib import suppress
 from typing import TYPE_CHECKING, Any
 
-from serve.errors import StoreBusy, StoreFull, StoreUnavailable
+from serve.errors import RequestError, StoreBusy, StoreFull, StoreUnavailable
 
 if TYPE_CHECKING:
     import psycopg
@@ -133,6 +133,8 @@ class PostgresEngine:
             return StoreBusy("The gateway's store was busy: ask again in a few seconds.")
         if error.sqlstate in (READ_ONLY, NO_PRIVILEGE):
             return _unavailable("may not be written", "give the user of CHIPALIGN_STORE_URL the right to")
+        if isinstance(error, psycopg.DataError):
+            return RequestError("The request has an id with a character that is not text (NUL): leave it out.")
         if isinstance(error, psycopg.OperationalError):
             return _unavailable("does not answer", "look at the PostgreSQL of CHIPALIGN_STORE_URL")
         return None

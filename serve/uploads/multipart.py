@@ -145,6 +145,6 @@ def too_large(most_bytes: int) -> BodyTooLarge:
     """The refusal of a file beyond the limit."""
     return BodyTooLarge(
         f"The file is larger than {most_bytes // _MIB} MiB, which is the most that is uploaded here "
-        "(CHIPALIGN_UPLOAD_MB): send it in parts.",
+        "(CHIPALIGN_UPLOAD_MB): split it into several files.",
         FILE,
     )

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from typing import Annotated, Any, Literal
 
-from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr
+from pydantic import BaseModel, Field, StrictBool, StrictFloat, StrictInt, StrictStr, model_validator
 
 from serve.filters import WantedFilter
 from serve.request_body import Words
@@ -27,6 +27,16 @@ Attributes = Annotated[dict[Key, Text | StrictBool | StrictInt | StrictFloat], F
 FileId = Annotated[str, Field(min_length=1, max_length=100)]
 
 
+class _Fields(BaseModel):
+    """A request whose optional fields may be null, as some clients write what they leave out."""
+
+    @model_validator(mode="before")
+    @classmethod
+    def leave_out_nulls(cls, given: Any) -> Any:
+        """The fields that have a value."""
+        return {name: each for name, each in given.items() if each is not None} if isinstance(given, dict) else given
+
+
 class Strategy(BaseModel):
     """How a file is to be cut: our own chunker decides."""
 
@@ -41,7 +51,7 @@ class ExpiresAfter(BaseModel):
     days: int = Field(ge=1, le=365)
 
 
-class CreateStore(BaseModel):
+class CreateStore(_Fields):
     """POST /v1/vector_stores."""
 
     name: Name | None = None
@@ -60,7 +70,7 @@ class UpdateStore(BaseModel):
     expires_after: ExpiresAfter | None = None
 
 
-class AttachFile(BaseModel):
+class AttachFile(_Fields):
     """POST /v1/vector_stores/{id}/files."""
 
     file_id: FileId
@@ -74,7 +84,7 @@ class UpdateFile(BaseModel):
     attributes: Attributes | None
 
 
-class CreateBatch(BaseModel):
+class CreateBatch(_Fields):
     """POST /v1/vector_stores/{id}/file_batches: ids with attributes for all, or files with their own."""
 
     file_ids: list[FileId] = Field(default=[], max_length=MOST_FILES)
@@ -83,14 +93,14 @@ class CreateBatch(BaseModel):
     chunking_strategy: Strategy | None = None
 
 
-class RankingOptions(BaseModel):
+class RankingOptions(_Fields):
     """The least score of a hit; our ranking is the only ranker."""
 
     ranker: str | None = None
     score_threshold: float = Field(default=0.0, ge=0.0, le=1.0)
 
 
-class Search(BaseModel):
+class Search(_Fields):
     """POST /v1/vector_stores/{id}/search; the query is searched as it is, whether it may be rewritten or not."""
 
     query: Annotated[str, Field(max_length=100_000)] | Annotated[list[str], Field(min_length=1, max_length=20)]
