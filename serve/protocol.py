@@ -45,6 +45,7 @@ class RetrievalOptions(BaseModel):
     top_k: int | None = Field(default=None, ge=1, le=50)
     collections: list[str] = Field(default=[], max_length=100, fail_fast=True)  # search only these; empty: all
     filters: WantedFilter = None  # search only documents with such attributes
+    score_threshold: float = Field(default=0.0, ge=0, le=1)  # the least cosine of a passage and what is searched for
     answer: Literal["auto", "quote", "model"] | None = None  # who words the answer; None: the gateway's setting
     grammar: bool | None = None  # names are only copied; None: if retrieval is on
 

@@ -26,6 +26,12 @@ CODES = {  # pydantic's names for what is wrong, and OpenAI's
     "literal_error": "invalid_value",
     "value_error": "invalid_value",
 }
+LIMITS = {  # by pydantic's names, with what to give
+    "too_short": "give at least {min_length}",
+    "too_long": "give at most {max_length}",
+    "string_too_short": "give at least {min_length} characters",
+    "string_too_long": "give at most {max_length} characters",
+}
 FAULT = "fault"  # the kind of pydantic's errors that hold a Fault
 MOST_KINDS = 10  # that a field may have
 WANTED = "Input should be a valid "  # how pydantic says which type it wants
@@ -71,9 +77,9 @@ Words = Annotated[StrictStr, AfterValidator(_storable)]  # a text of a request t
 
 
 def read_object(body: bytes) -> dict[str, Any]:
-    """The JSON object that a body holds. Raises RequestError: it holds something else."""
+    """The JSON object that a body holds; an empty one has no fields. Raises RequestError: it holds something else."""
     try:
-        data = read_json(body.decode("utf-8-sig"), MOST_VALUES)
+        data = read_json(body.decode("utf-8-sig").strip() or "{}", MOST_VALUES)
     except ValueError as error:
         raise RequestError(f"The request body is not JSON that can be read: {error}.") from None
     if not isinstance(data, dict):
@@ -100,6 +106,8 @@ def _refusal(error: ValidationError, data: Mapping[str, Any]) -> RequestError:
     said = fault["msg"].removeprefix("Value error, ")
     if fault["type"] in ("model_type", "dict_type"):
         said = "give an object"
+    elif fault["type"] in LIMITS:
+        said = LIMITS[fault["type"]].format(**fault["ctx"])
     elif said.startswith(WANTED):  # one fault for each type that the field may have
         same = [each["msg"] for each in faults[:MOST_KINDS] if _steps(each, data) == steps]
         kinds = [each.removeprefix(WANTED).partition(",")[0] for each in same if each.startswith(WANTED)]

@@ -132,6 +132,7 @@ def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_no_engine_tim
     ("method", "path", "status", "code"),
     [
         ("GET", "/v1/nothing", 404, "not_found"),
+        ("POST", "/v1/moderations", 404, "not_found"),
         ("GET", "/", 404, "not_found"),
         ("POST", "/v1/chat/completions/", 404, "not_found"),
         ("GET", "/v1/chat/completions", 405, "method_not_allowed"),
@@ -143,6 +144,18 @@ def test_a_question_that_nothing_answers_gets_a_sentence_and_costs_no_engine_tim
 def test_a_wrong_path_or_method_gets_the_envelope(gateway: str, method: str, path: str, status: int, code: str) -> None:
     message = assert_envelope(httpx.request(method, gateway + path), status, code)
     assert message.endswith(".")
+
+
+def test_a_path_without_its_beginning_is_offered_the_near_ones(gateway: str) -> None:
+    message = assert_envelope(httpx.post(f"{gateway}/chat/completions", json=NOTHING), 404, "not_found")
+    assert message.startswith("There is no POST /chat/completions here; near to it are /v1/chat/completions")
+    assert message.endswith(", and GET /docs shows all paths.")
+    assert len(message) < 250
+
+
+def test_a_body_without_fields_lacks_what_it_must_have(gateway: str) -> None:
+    response = httpx.post(f"{gateway}/v1/chat/completions", content=b"", headers=JSON)
+    assert assert_envelope(response, 400, "missing_required_parameter") == "'messages' is missing."
 
 
 def test_a_body_that_is_not_json_gets_the_envelope(gateway: str) -> None:

@@ -63,6 +63,12 @@ def test_openais_client_gets_the_vectors_of_the_index(
         assert answer.usage.prompt_tokens == sum(map(small_retriever.embedder.count_tokens, TEXTS))
 
 
+def test_an_optional_field_may_be_null(url: str) -> None:
+    nulls = dict.fromkeys(("model", "encoding_format", "dimensions", "user"))
+    given = httpx.post(f"{url}/v1/embeddings", json={"input": "clock skew", **nulls}, timeout=20)
+    assert isinstance(given.json()["data"][0]["embedding"], list), given.text
+
+
 def test_one_text_need_not_be_a_list_and_the_gateways_model_means_the_embedder(url: str) -> None:
     first = ask(url, {"input": TEXTS[0], "model": "chipalign-demo", "user": "me"}).json()
     assert first == ask(url, {"input": [TEXTS[0]]}).json()

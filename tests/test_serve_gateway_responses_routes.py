@@ -269,6 +269,19 @@ def test_the_passages_found_are_results_where_they_are_asked_for(gateway: str) -
     assert [each["score"] for each in results] == [max(hit["dense_score"], 0.0) for hit in hits]
 
 
+def test_a_passage_below_the_least_score_is_not_read(gateway: str) -> None:
+    body = {"input": QUESTION, "include": ["file_search_call.results"]}
+    results = ask(gateway, {**body, "tools": [SEARCH]})["output"][0]["results"]
+    scores = sorted(each["score"] for each in results)
+    least = (scores[0] + scores[-1]) / 2
+    assert scores[0] < least < scores[-1]
+    options = {"ranker": "auto", "score_threshold": least}
+    kept = ask(gateway, {**body, "tools": [{**SEARCH, "ranking_options": options}]})["output"][0]["results"]
+    assert [each["text"] for each in kept] == [each["text"] for each in results if each["score"] >= least]
+    refused = ask(gateway, {"input": QUESTION, "retrieval": {"score_threshold": 1.0}})
+    assert (refused["retrieval"]["hits"], refused["retrieval"]["refused"]) == ([], True)
+
+
 @pytest.mark.parametrize("more", [{"input": GREETING}, {"input": QUESTION, "tool_choice": "none"}])
 def test_where_nothing_is_searched_there_is_no_search(gateway: str, more: dict[str, Any]) -> None:
     response = ask(gateway, {"tools": [SEARCH], **more})

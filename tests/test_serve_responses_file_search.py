@@ -25,8 +25,12 @@ def test_vector_stores_are_collections() -> None:
     assert read(vector_store_ids=["a", "b", "a"], max_num_results=7) == FileSearch("tools[2]", ("a", "b"), 7)
 
 
-def test_ranking_that_the_search_does_anyway_is_accepted() -> None:
-    assert read(ranking_options={"ranker": "default-2024-11-15", "score_threshold": 0.0}).collections
+def test_of_the_ranking_options_the_least_score_counts_alone() -> None:
+    options = {"ranker": "default-2024-11-15", "hybrid_search": {"text_weight": 1}, "score_threshold": 0.25}
+    assert read(ranking_options=options).options(RetrievalOptions()).score_threshold == 0.25
+    own = RetrievalOptions(score_threshold=0.5, top_k=3)
+    for nothing in (None, {}, {"ranker": "auto", "score_threshold": None}):
+        assert read(ranking_options=nothing).options(own).score_threshold == 0.5
 
 
 def test_filters_by_any_attribute_go_to_the_search() -> None:
@@ -49,9 +53,9 @@ def test_filters_by_any_attribute_go_to_the_search() -> None:
         ({"max_num_results": 51}, "max_num_results"),
         ({"max_num_results": True}, "max_num_results"),
         ({"ranking_options": "auto"}, "ranking_options"),
-        ({"ranking_options": {"ranker": "best"}}, "ranking_options.ranker"),
-        ({"ranking_options": {"score_threshold": 0.5}}, "ranking_options.score_threshold"),
-        ({"ranking_options": {"hybrid_search": {}}}, "ranking_options.hybrid_search"),
+        ({"ranking_options": {"score_threshold": 1.5}}, "ranking_options.score_threshold"),
+        ({"ranking_options": {"score_threshold": True}}, "ranking_options.score_threshold"),
+        ({"ranking_options": {"score_threshold": "0.5"}}, "ranking_options.score_threshold"),
         ({"filters": "x"}, "filters"),
         ({"filters": {}}, "filters.type"),
         ({"filters": compare("version", "1", "like")}, "filters.type"),

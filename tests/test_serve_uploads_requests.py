@@ -41,6 +41,8 @@ def test_what_is_larger_or_other_than_openai_takes_is_refused(shape: Any, data: 
         (AttachFile, {"file_id": "f", "attributes": {"a": []}}, "attributes.a", "string or boolean or integer or numb"),
         (CreateStore, {"metadata": {"a": 1}}, "metadata.a", "'metadata.a' is 1: give a valid string."),
         (CreateStore, {"name": "\0"}, "name", "'name' is '\\x00': it holds a character that is not text."),
+        (CreateBatch, {"file_ids": ["f"] * 2001}, "file_ids", "give at most 2000."),
+        (AttachFile, {"file_id": "f" * 101}, "file_id", "give at most 100 characters."),
         (CreateBatch, {"files": [{}]}, "files[0].file_id", "'files[0].file_id' is missing."),
     ],
 )

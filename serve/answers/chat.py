@@ -33,7 +33,7 @@ from serve.intent.decision import WhyNot, why_not_asked
 from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
 from serve.uploads.built import attributes_of
-from serve.uploads.objects import file_id_of, file_name_of
+from serve.uploads.objects import file_id_of, file_name_of, score_of
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
@@ -172,7 +172,8 @@ def ground(
         if not model_leads(request) and (unknown := find_unknown_option(turns[-1], retriever)):
             denial = deny(unknown)
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
-        query, hits, fallback = find_passages(turns, retriever, top_k if mode == "model" else max(top_k, HITS_READ))
+        most, least = top_k if mode == "model" else max(top_k, HITS_READ), request.options.score_threshold
+        query, hits, fallback = find_passages(turns, retriever, most, least)
         quotes = [] if mode == "model" or not hits else select_quotes(query, hits, retriever)
         missing = None if hits else retriever.missing(query)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
@@ -284,18 +285,25 @@ def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], num
     return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))
 
 
-def find_passages(user_turns: list[str], retriever: Searcher, top_k: int) -> tuple[str, list[Hit], bool]:
+def find_passages(
+    user_turns: list[str], retriever: Searcher, top_k: int, least_score: float = 0.0
+) -> tuple[str, list[Hit], bool]:
     """The passages for the last turn, the query that found them, and whether that was the fallback.
 
     If the turn's own query finds nothing, a second search adds the turn before it ("What does the margin do?" after a
     question about hold). That always comes near the old subject, so its passages count only if one of them holds a word
     of the last turn: a recipe for soup is not a follow-up. If neither finds anything, the query is the turn's own.
     """
+
+    def search(query: str) -> list[Hit]:
+        """The passages for a query that are near enough."""
+        return [hit for hit in retriever.search(query, top_k) if score_of(hit.dense_score) >= least_score]
+
     query = retrieval_query(user_turns)
-    if hits := retriever.search(query, top_k):
+    if hits := search(query):
         return query, hits, False
     if second := fallback_query(user_turns):
-        hits = retriever.search(second, top_k)
+        hits = search(second)
         terms = set(tokenize(" ".join(own_words(user_turns[-1]))))
         if any(terms.intersection(tokenize(f"{' '.join(hit.chunk.heading_path)} {hit.chunk.text}")) for hit in hits):
             return second, hits, True

@@ -41,7 +41,7 @@ class _Asked(BaseModel):
 
     input: Any
     model: str | None = None
-    encoding_format: Literal["float", "base64"] = "float"
+    encoding_format: Literal["float", "base64"] | None = None  # float
     dimensions: int | None = None
 
 

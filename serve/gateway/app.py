@@ -8,6 +8,7 @@ It reads no environment and builds nothing at import; the caller hands in everyt
 from __future__ import annotations
 
 import contextlib
+import difflib
 import logging
 import time
 from collections.abc import AsyncIterator, Awaitable, Callable
@@ -283,8 +284,9 @@ async def refuse_unknown(request: Request) -> Response:
             return Response(status_code=204, headers=cross_origin.preflight(request.headers, methods))
         allowed = [*methods, *(["HEAD"] if "GET" in methods else [])]
         raise MethodNotAllowed(f"{asked[:SHOWN]} answers {' and '.join(methods)}, not {given}.", allowed)
-    paths = dict.fromkeys(each.path for each in ENDPOINTS)
-    raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; the paths are {', '.join(paths)}.")
+    near = difflib.get_close_matches(asked[:SHOWN], dict.fromkeys(each.path for each in ENDPOINTS), n=3)
+    offered = f"near to it are {', '.join(near)}, and " if near else ""
+    raise PathNotFound(f"There is no {given} {asked[:SHOWN]} here; {offered}GET /docs shows all paths.")
 
 
 def error_response(

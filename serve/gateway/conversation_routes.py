@@ -27,8 +27,7 @@ P = ParamSpec("P")
 
 async def create_conversation(request: Request) -> Response:
     """POST /v1/conversations: with its first items, or empty."""
-    body = await read_body(request)
-    wanted = check_shape(CreateConversation, read_object(body) if body.strip() else {})
+    wanted = check_shape(CreateConversation, read_object(await read_body(request)))
     return await _answer(request, stored_conversations.create_conversation, wanted)
 
 

@@ -50,6 +50,7 @@ SCHEMAS: dict[str, Schema] = {
                 top_k=nullable(whole("Passages for the model.", least=1, most=50)),
                 collections=items(text(), "Only these; NAME means all versions, NAME@VERSION one.", maxItems=100),
                 filters=nullable(anything("Comparisons of attributes, joined by and and or.")),
+                score_threshold=number("The least cosine of a passage and what is searched for.", least=0, most=1),
                 answer=nullable(word("auto", "quote", "model", description="Who words it.")),
                 grammar=nullable(flag("False: no grammar of names.")),
             )

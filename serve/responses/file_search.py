@@ -21,7 +21,6 @@ from serve.uploads.objects import score_of
 
 MOST_RESULTS = 50  # OpenAI's limit, and that of `retrieval.top_k`
 MOST_STORES = 100  # the limit of `retrieval.collections`
-RANKERS = ("auto", "default-2024-11-15")
 
 
 @dataclass(frozen=True)
@@ -32,18 +31,18 @@ class FileSearch:
     collections: tuple[str, ...]
     top_k: int | None = None
     filters: Filter | None = None
+    score_threshold: float | None = None
 
     def options(self, given: RetrievalOptions) -> RetrievalOptions:
         """The request's retrieval options with what the tool says."""
-        said = {"enabled": True, "collections": list(self.collections), "filters": self.filters}
-        return given.model_copy(update={**said, **({"top_k": self.top_k} if self.top_k else {})})
+        said = {"top_k": self.top_k, "score_threshold": self.score_threshold}
+        said = {name: value for name, value in said.items() if value is not None}
+        over = {"enabled": True, "collections": list(self.collections), "filters": self.filters}
+        return given.model_copy(update={**over, **said})
 
 
 def read_file_search(tool: Mapping[str, Any], place: str) -> FileSearch:
-    """What the tool asks for.
-
-    Raises RequestError: a field is wrong, or asks for what this search cannot do.
-    """
+    """What the tool asks for. Raises RequestError: a field is wrong."""
     ids = tool.get("vector_store_ids")
     if not isinstance(ids, list) or not ids or not all(isinstance(each, str) and each for each in ids):
         raise RequestError(
@@ -61,25 +60,23 @@ def read_file_search(tool: Mapping[str, Any], place: str) -> FileSearch:
             f"'{place}.max_num_results' is {shorten(top_k)}: give a number from 1 to {MOST_RESULTS}.",
             f"{place}.max_num_results",
         )
-    _check_ranking(tool.get("ranking_options"), f"{place}.ranking_options")
-    return FileSearch(place, tuple(dict.fromkeys(ids)), top_k, read_filter(tool.get("filters"), f"{place}.filters"))
+    threshold = _read_threshold(tool.get("ranking_options"), f"{place}.ranking_options")
+    filters = read_filter(tool.get("filters"), f"{place}.filters")
+    return FileSearch(place, tuple(dict.fromkeys(ids)), top_k, filters, threshold)
 
 
-def _check_ranking(options: Any, place: str) -> None:
-    """Let only such ranking options pass as say what the search does anyway. Raises RequestError."""
+def _read_threshold(options: Any, place: str) -> float | None:
+    """The least score of a passage; no other ranking option changes anything, as in a store's search."""
     if not isinstance(options, dict | None):
         raise RequestError(f"'{place}' is {shorten(options)}: give an object.", place)
-    given = {name: value for name, value in (options or {}).items() if value is not None}
-    if (ranker := given.pop("ranker", "auto")) not in RANKERS:
-        raise RequestError(f"'{place}.ranker' is {shorten(ranker)}: give 'auto'.", f"{place}.ranker")
-    if given.get("score_threshold") in (0, 0.0):
-        del given["score_threshold"]
-    for name, value in given.items():
+    threshold = (options or {}).get("score_threshold")
+    is_number = isinstance(threshold, int | float) and not isinstance(threshold, bool)
+    if threshold is not None and not (is_number and 0 <= threshold <= 1):
         raise RequestError(
-            f"'{place}.{name}' is {shorten(value)}, which this search cannot follow: it fuses and cuts by itself, so "
-            "leave it out.",
-            f"{place}.{name}",
+            f"'{place}.score_threshold' is {shorten(threshold)}: give a number from 0 to 1.",
+            f"{place}.score_threshold",
         )
+    return threshold
 
 
 def search_call(item_id: str, retrieval: Mapping[str, Any], with_results: bool) -> dict[str, Any]:
