@@ -196,3 +196,28 @@ def test_python_statements_that_share_a_line_are_read_once() -> None:
     blocks = parse_python("def a(): pass; b = 1\nclass C: x = 1\nc = 2\n").blocks
     assert "".join(block.text for block in blocks).count("b = 1") == 1
     assert [block.heading_path for block in blocks][-1] == ()
+
+
+def test_python_code_is_cut_at_the_lines_that_python_counts() -> None:
+    text = "A = 1\n\x0c\nTEXT = 'a\u2028b\x1cc'\r\n\r\ndef first():\n    return 1\n\n\ndef second():\n    return 2\n"
+    found = {block.heading_path: block.text for block in parse_python(text).blocks if block.heading_path}
+    assert found == {
+        ("def first",): "```python\ndef first():\n    return 1\n```",
+        ("def second",): "```python\ndef second():\n    return 2\n```",
+    }
+
+
+def test_a_python_signature_with_its_docstring_on_one_line_is_kept() -> None:
+    blocks = parse_python(
+        'def route(nets: list[str], layer: int = 3) -> None: "Routes nets."\n'
+        "def \u00fcber(net,\n         layer=1): 'Above.'\n"
+        "class Missing(Exception): 'It is missing.'\n"
+    ).blocks
+    assert shape(blocks) == [
+        ("prose", ("def route",), "Routes nets."),
+        ("code", ("def route",), "```python\ndef route(nets: list[str], layer: int = 3) -> None:\n```"),
+        ("prose", ("def \u00fcber",), "Above."),
+        ("code", ("def \u00fcber",), "```python\ndef \u00fcber(net,\n         layer=1):\n```"),
+        ("prose", ("class Missing",), "It is missing."),
+        ("code", ("class Missing",), "```python\nclass Missing(Exception):\n```"),
+    ]

@@ -75,6 +75,9 @@ def test_a_list_that_is_wrong_is_one_sentence_with_the_table(tmp_path: Path, tex
         ),
         ("git@gitlab.example:cad/flow.git", f"https://gitlab.example/cad/flow/-/blob/{REVISION}/docs/a%20b.md"),
         ("ssh://git@git.example:22/cad/flow.git", f"https://git.example/cad/flow/blob/{REVISION}/docs/a%20b.md"),
+        ("https://git.example:99999/cad/flow.git", None),  # no port
+        ("https://git.example:door/cad/flow.git", None),
+        ("https://[git.example/cad/flow.git", None),
         ("/srv/git/flow.git", None),
         ("", None),
     ],

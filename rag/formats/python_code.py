@@ -26,7 +26,8 @@ def parse_python(text: str) -> Parsed:
         module = ast.parse(text)
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return parse_script(text, "python")
-    lines = text.splitlines()
+    # As ast counts them: a form feed, for one, ends no line
+    lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     docstring = _read_docstring(module)
     blocks = [Block("prose", docstring, ())] if docstring else []
     return Parsed(
@@ -102,6 +103,8 @@ def _read_definition(node: _Definition, lines: list[str], path: tuple[str, ...])
     prose = [Block("prose", docstring, path)] if docstring else []
     body_start = _end(node.body[0]) if docstring else _start_of(node.body[0])
     head = lines[_start(node) : _start_of(node.body[0])]
+    before = lines[node.body[0].lineno - 1].encode()[: node.body[0].col_offset].decode() if docstring else ""
+    head += [before.rstrip()] if before.strip() else []  # `def route(nets): "Routes."` stands on one line
     if isinstance(node, ast.ClassDef):
         return [*prose, *_code(head, path), *_read_body(node, lines, body_start, _end(node), path)]
     return [*prose, *_code([*head, *lines[body_start : _end(node)]], path)]

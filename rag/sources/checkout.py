@@ -68,13 +68,13 @@ def _find_web(config: Path) -> str:
     parser = configparser.RawConfigParser(strict=False, allow_no_value=True)
     try:
         parser.read_string("\n".join(line.strip() for line in _read(config).splitlines()))
-        remote = parser.get('remote "origin"', "url")
+        remote = parser.get('remote "origin"', "url") or ""
+        parts = urlsplit(remote)
+        port = f":{parts.port}" if parts.port else ""
     except (OSError, ValueError, configparser.Error):
         return ""
 
-    parts = urlsplit(remote)
     if parts.scheme in ("http", "https") and parts.hostname:
-        port = f":{parts.port}" if parts.port else ""
         host, path = f"{parts.scheme}://{parts.hostname}{port}", parts.path.strip("/")
     elif (by_ssh := _BY_SSH.fullmatch(remote)) and "." in by_ssh["host"]:
         host, path = f"https://{by_ssh['host']}", by_ssh["path"].strip("/")
