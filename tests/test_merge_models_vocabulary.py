@@ -142,3 +142,12 @@ def test_a_joined_tokenizer_cuts_old_text_as_before_and_new_words_whole() -> Non
 def test_a_tokenizer_without_ids_of_its_own_is_refused() -> None:
     with pytest.raises(ValueError, match="type Unigram gives ids by position"):
         join_tokenizers({"model": {}}, {"model": {"type": "Unigram", "vocab": [["a", 0.0]]}}, {"a": 0})
+
+
+def test_a_token_of_a_list_of_lines_may_be_any_sign_that_ends_no_line(tmp_path: Path) -> None:
+    tokens = ["<a>", "\u2028", "\x85", "\x0c", "\x1c", " ", "", "b"]
+    (tmp_path / "vocab.txt").write_bytes("\r\n".join([*tokens, ""]).encode())
+    assert read_tokens(tmp_path) == {token: number for number, token in enumerate(tokens)}
+    (tmp_path / "vocab.txt").write_text("\n".join(tokens))  # the last line may have no end
+    (tmp_path / "added_tokens.json").write_text('{"<more>": 8}')
+    assert read_tokens(tmp_path) == {**{token: number for number, token in enumerate(tokens)}, "<more>": 8}

@@ -11,6 +11,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping
 from dataclasses import dataclass
+from io import StringIO
 from pathlib import Path
 from typing import Any
 
@@ -84,7 +85,8 @@ def read_tokens(folder: Path) -> dict[str, int] | None:
     if (folder / TABLE).is_file():
         tokens = read_json_object(folder / TABLE)
     elif (folder / LINES).is_file():
-        tokens = {line: number for number, line in enumerate(read_text(folder / LINES).splitlines())}
+        lines = StringIO(read_text(folder / LINES), newline=None)  # U+2028 and its like are tokens, and end no line
+        tokens = {line.removesuffix("\n"): number for number, line in enumerate(lines)}
     if (folder / ADDED).is_file():
         tokens |= read_json_object(folder / ADDED)
     are_ids = all(type(number) is int and number >= 0 for number in tokens.values())

@@ -73,13 +73,13 @@ def _read_table(path: Path) -> Iterator[Example]:
 
 
 def _read_lines(path: Path) -> Iterator[Example]:
-    for line in path.read_text(encoding="utf-8").splitlines():
-        row = json.loads(line)
-        if "source" in row:
-            yield Example(row["question"], row["source"]["evidence"], True)
-        else:
-            begins, also = (_read_begins(row.get(key, ())) for key in ("references", "also"))
-            yield Example(condense_paste(row["question"]), begins=begins, also=also, answer=row.get("answer", ""))
+    with path.open(encoding="utf-8") as lines:
+        for row in map(json.loads, filter(str.strip, lines)):
+            if "source" in row:
+                yield Example(row["question"], row["source"]["evidence"], True)
+            else:
+                begins, also = (_read_begins(row.get(key, ())) for key in ("references", "also"))
+                yield Example(condense_paste(row["question"]), begins=begins, also=also, answer=row.get("answer", ""))
 
 
 def _read_begins(places: Iterable[Mapping[str, Any]]) -> Begins:

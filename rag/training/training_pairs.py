@@ -17,6 +17,7 @@ import random
 import re
 from collections.abc import Iterable, Sequence
 from dataclasses import dataclass
+from io import StringIO
 from itertools import chain
 from pathlib import Path
 
@@ -133,13 +134,13 @@ def read_answers(path: Path) -> list[tuple[str, str]]:
         if path.suffix == ".csv":
             rows = [
                 (row[0].strip(), row[1].strip())
-                for row in [*csv.reader(text.splitlines(keepends=True))][1:]
+                for row in [*csv.reader(StringIO(text, newline=""))][1:]
                 if len(row) > 1
             ]
         else:
             rows = [
                 (str(row["question"]), str(row["answer"]))
-                for row in map(json.loads, filter(str.strip, text.splitlines()))
+                for row in map(json.loads, filter(str.strip, text.split("\n")))
             ]
     except OSError as error:
         raise QuestionsUnusable(f"{path} cannot be read ({reason_of(error)}): name a file that is there") from None
