@@ -155,7 +155,7 @@ def read_shape(folder: Path) -> tuple[int, int]:
             if (folder / name).is_file():
                 lengths.append(json.loads((folder / name).read_text(encoding="utf-8")).get(key))
         return int(config["hidden_size"]), int(min(filter(None, lengths))) - MARKS
-    except (OSError, ValueError, KeyError) as error:
+    except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
         raise EmbedderUnavailable(
             f"the embedding model in {folder} has no usable configuration ({error!r}): is the folder complete?"
         ) from error
@@ -171,7 +171,10 @@ def load_tokenizer(folder: Path) -> Any:
     path = folder / "tokenizer.json"
     if not path.is_file():
         raise EmbedderUnavailable(f"{folder} holds no tokenizer.json: name a model with a fast tokenizer")
-    tokenizer = Tokenizer.from_file(str(path))
+    try:
+        tokenizer = Tokenizer.from_file(str(path))
+    except Exception as error:  # the library raises Exception itself for whatever is wrong with the file
+        raise EmbedderUnavailable(f"{path} cannot be read ({str(error)[:200]}): copy the file anew") from error
     tokenizer.no_truncation()
     tokenizer.no_padding()
     return tokenizer
