@@ -1,0 +1,116 @@
+"""rag.formats.rst_tables: rows and cells as docutils reads them, and no table where there is none."""
+
+from __future__ import annotations
+
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.formats.rst_tables import TAB, read_csv_table, read_list_table, read_simple_table
+from tests.rows import for_each
+
+
+def lines(text: str) -> list[str]:
+    return text.strip("\n").split("\n")
+
+
+@for_each(
+    ("text", "rows"),
+    [
+        ("* - a\n  - b\n* - c\n  - d", [["a", "b"], ["c", "d"]]),
+        ("- * a\n  * b", [["a", "b"]]),
+        ("* - a\n    goes on\n  -\n  - c", [["a goes on", "", "c"]]),
+        ("*   - wide\n    - apart", [["wide", "apart"]]),
+        ("* - a\n\n  - b", [["a", "b"]]),
+        ("* - .. _target:\n  - b", [[".. _target:", "b"]]),
+        ("* - a\n    .. _target:\n  - b", [["a", "b"]]),  # a link's target says nothing
+        ("* - a\n\n    - item of a cell\n  - b", [["a - item of a cell", "b"]]),
+        ("prose", []),
+        ("  - b", []),  # no row has begun
+    ],
+)
+def test_a_list_table_has_a_row_for_each_outer_item(text: str, rows: list[list[str]]) -> None:
+    assert read_list_table(text.split("\n")) == rows
+
+
+@for_each(
+    ("text", "options", "rows"),
+    [
+        ("a, b\nc, d", {}, [["a", "b"], ["c", "d"]]),
+        ('"one, two", b', {}, [["one, two", "b"]]),
+        ('"say ""x""", b', {}, [['say "x"', "b"]]),
+        ("a, b", {"header": "H1, H2"}, [["H1", "H2"], ["a", "b"]]),
+        ("a; b", {"delim": ";"}, [["a", "b"]]),
+        ("a; b", {"delim": ";", "header": "H1; H2"}, [["H1", "H2"], ["a", "b"]]),
+        ("a; b", {"delim": ";", "header": "H1, H2"}, [["H1", "H2"], ["a", "b"]]),  # of other signs than the rows
+        ("a b", {"delim": "space"}, [["a", "b"]]),
+        (f"a{TAB}b c", {"delim": "tab"}, [["a", "b c"]]),
+        ("a    b c", {"delim": "tab"}, [["a", "b c"]]),  # tabs that became blanks
+        ("'a, b', c", {"quote": "'"}, [["a, b", "c"]]),
+        ("\n , \n a, b", {}, [["a", "b"]]),  # rows that say nothing
+        ("a, b", {"delim": "::"}, []),
+        ("a, b", {"quote": "''"}, []),
+        ("", {}, []),
+        ("", {"header": "H1, H2"}, [["H1", "H2"]]),
+    ],
+)
+def test_a_csv_table_is_read_with_its_options(text: str, options: dict[str, str], rows: list[list[str]]) -> None:
+    assert read_csv_table(text.split("\n"), options) == rows
+
+
+SIMPLE = """
+=====  =====  ==========
+Option        What
+------------  ----------
+name   value  it does
+=====  =====  ==========
+-a            one
+              goes on
+\\      5      two
+-b     6      three words of text
+=====  =====  ==========
+"""
+
+
+def test_a_simple_table_joins_its_header_and_rows_that_go_on() -> None:
+    assert read_simple_table(lines(SIMPLE)) == [
+        ["Option name", "value", "What it does"],
+        ["-a", "", "one goes on"],
+        ["", "5", "two"],
+        ["-b", "6", "three words of text"],
+    ]
+
+
+@for_each(
+    ("text", "rows"),
+    [
+        ("==  ==\na   b\n==  ==", [["", ""], ["a", "b"]]),  # it has no header
+        ("==  ==\na   b\n==  ==\n1   2\n==  ==", [["a", "b"], ["1", "2"]]),
+        ("==  ==\nlong text\n==  ==", [["", ""], ["long text", ""]]),  # text across a border stays where it begins
+        ("==  ==\na   b", []),
+        ("a   b\n==  ==\n1   2\n==  ==", []),
+        ("", []),
+    ],
+)
+def test_a_table_lies_between_borders(text: str, rows: list[list[str]]) -> None:
+    assert read_simple_table(text.split("\n")) == rows
+
+
+@given(st.lists(st.lists(st.text("abc 1", max_size=6).map(str.strip), min_size=3, max_size=3), min_size=1, max_size=6))
+def test_what_is_written_as_a_simple_table_is_read_again(rows: list[list[str]]) -> None:
+    rows = [[f"x{row[0]}", *row[1:]] for row in rows]  # a row without a first cell would go on the one above
+    widths = [max(len(row[number]) for row in rows) or 1 for number in range(3)]
+    border = "  ".join("=" * width for width in widths)
+    body = ["  ".join(cell.ljust(width) for cell, width in zip(row, widths, strict=True)) for row in rows]
+    read = read_simple_table([border, "  ".join("h".ljust(width) for width in widths), border, *body, border])
+    assert [[" ".join(cell.split()) for cell in row] for row in read[1:]] == [
+        [" ".join(cell.split()) for cell in row] for row in rows
+    ]
+
+
+@given(st.text("=-+ a\n*\\,", max_size=60))
+def test_no_text_breaks_a_reader_and_rows_are_even(text: str) -> None:
+    given_lines = text.split("\n")
+    simple = read_simple_table(given_lines)
+    assert len({len(row) for row in simple}) <= 1
+    for rows in (read_list_table(given_lines), read_csv_table(given_lines, {})):
+        assert all(set(cell) <= set(text) | {" "} for row in rows for cell in row)
