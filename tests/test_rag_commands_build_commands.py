@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 import json
+import os
+import signal
+import subprocess
+import sys
 import threading
 from collections.abc import Callable
 from pathlib import Path
@@ -17,6 +21,7 @@ from rag.embedding import embedder_choice
 from rag.index.manifest import read_manifest
 from rag.settings import RagSettings
 from rag.sources import watching
+from tests.processes import in_the_background, running
 from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
@@ -112,3 +117,17 @@ def test_a_change_of_a_file_or_of_the_list_is_built_and_a_failure_changes_nothin
     following.join(timeout=20)
     assert not following.is_alive()
     assert "it may have path, version, owner" in capsys.readouterr().err
+
+
+def test_a_watch_in_the_background_of_a_script_ends_with_ctrl_c(own: Path, tmp_path: Path) -> None:
+    build = ["index", "build", "--watch", "--out", str(tmp_path / "index"), str(own.parent / "docs")]
+    command = in_the_background([sys.executable, "-m", "chipalign", *build])
+    process = subprocess.Popen(command, env=dict(os.environ), stderr=subprocess.PIPE, text=True)
+    with running(process):
+        assert process.stderr is not None
+        assert any("waiting for changes; Ctrl-C ends it" in line for line in process.stderr)
+        process.send_signal(signal.SIGINT)
+        _, err = process.communicate(timeout=30)
+    assert process.returncode == 130
+    assert err.splitlines()[-1] == "interrupted"
+    assert read_manifest(tmp_path / "index").collections.keys() == {"docs"}

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -79,10 +79,13 @@ def build_on_changes(building: Building, settings: RagSettings) -> None:
     """
     from rag.sources.watching import Watcher
 
-    sources, build_once = building.find(settings), build
+    sources = building.find(settings)
+    build_once: Callable[[Building, RagSettings, bool], None] = build
     while True:
         with Watcher(building.watched(sources), ignored=building.out) as watcher:
             build_once(building, settings, False)
+            if build_once is build:
+                report_line("waiting for changes; Ctrl-C ends it")
             build_once = _try_build
             own = building.own.resolve() if building.own else None
             while changed := watcher.wait():

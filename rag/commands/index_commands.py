@@ -9,6 +9,7 @@ functions, so that `--help` answers at once.
 from __future__ import annotations
 
 import argparse
+import signal
 import sys
 from collections.abc import Sequence
 from dataclasses import asdict, replace
@@ -40,7 +41,11 @@ def index(argv: list[str]) -> int:
         if args.watch and args.json:
             parser.error("--watch builds again and again, and --json gives one document: leave out one of them")
         building = Building(args.index, args.sources, args.own, args.add)
-        build_on_changes(building, settings) if args.watch else build(building, settings, args.json)
+        if args.watch:
+            signal.signal(signal.SIGINT, signal.default_int_handler)  # a script starts its background with it ignored
+            build_on_changes(building, settings)
+        else:
+            build(building, settings, args.json)
         return 0
     if args.action == "inspect":
         _inspect(args.file, args.source, settings, args.json)
