@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from concurrent.futures import ThreadPoolExecutor
+
 import pytest
 
 from serve.errors import ConversationNotFound, PreviousResponseNotFound, RequestError
@@ -136,3 +138,20 @@ def test_a_full_conversation_takes_no_more(database: Database, monkeypatch: pyte
     with pytest.raises(RequestError, match="begin a new one"):
         add_items(database, conversation_id, AddItems(items=[USER]))
     assert len(kinds(database, conversation_id)) == 2
+
+
+def test_who_adds_at_once_to_a_conversation_loses_nothing(database: Database) -> None:
+    conversation_id = begin(database)
+
+    def add(name: int) -> None:
+        for number in range(5):
+            pair = [{**USER, "id": f"msg_{name}_{number}_{part}"} for part in range(2)]
+            add_items(database, conversation_id, AddItems(items=pair))
+
+    with ThreadPoolExecutor(6) as threads:
+        list(threads.map(add, range(6)))
+    listed = list_items(database, conversation_id, Page(limit=100, order="asc"))["data"]
+    ids = [item["id"] for item in listed]
+    assert len(ids) == len(set(ids)) == 60
+    for first, second in zip(ids[::2], ids[1::2], strict=True):  # what was added together stays together
+        assert (first[:-1], first[-1], second[-1]) == (second[:-1], "0", "1")

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 import pytest
 
 from serve.store import conversations, retention
+from serve.store import responses as responses_store
 from serve.store.conversations import Conversation
 from serve.store.database import Database, now_us
 from serve.store.feedback import Feedback, Rating
@@ -52,6 +53,18 @@ def test_a_conversation_is_the_chain_of_its_responses(database: Database) -> Non
     assert responses.delete("resp_1")
     assert not responses.delete("resp_1")
     assert [turn.response_id for turn in responses.chain("resp_3", 100)] == ["resp_2", "resp_3"]
+
+
+def test_of_a_chain_that_memory_could_not_hold_the_newest_turns_are_read(
+    database: Database, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    responses = Responses(database)
+    for number in range(5):
+        responses.add(stored(number, number - 1 if number else None))
+    monkeypatch.setattr(responses_store, "MOST_CHARACTERS", 250)  # each turn has some 110
+    assert [turn.response_id for turn in responses.chain("resp_4", 100)] == ["resp_3", "resp_4"]
+    monkeypatch.setattr(responses_store, "MOST_CHARACTERS", 1)
+    assert [turn.response_id for turn in responses.chain("resp_4", 100)] == ["resp_4"]
 
 
 def test_the_oldest_responses_make_room(database: Database, monkeypatch: pytest.MonkeyPatch) -> None:

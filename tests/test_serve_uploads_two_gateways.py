@@ -108,6 +108,10 @@ def test_a_conversation_goes_on_at_the_other_gateway_and_its_answer_is_rated_the
     assert second.responses.retrieve(response.id).output_text == response.output_text
     going_on = second.responses.create(model="chipalign-demo", input="And the timer?", previous_response_id=response.id)
     assert going_on.previous_response_id == response.id
+    kept = first.conversations.create(items=[{"role": "user", "content": "hello"}])
+    within = second.responses.create(model="chipalign-demo", input=question, conversation=kept.id)
+    assert within.output[0].id == first.conversations.items.list(kept.id).data[0].id
+    assert len(second.conversations.items.list(kept.id).data) == 3
     rated = {"answer_id": response.id, "rating": "up"}
     said = httpx.post(f"{second.base_url}feedback", json=rated, trust_env=False, timeout=PATIENCE_S).json()
     assert (said["kept"], said["question_known"]) == ("words", True)

@@ -338,9 +338,10 @@ def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSetting
 def _too_long(
     conversation_tokens: int | str, max_model_len: int, room: str, param: str = "messages"
 ) -> ContextLengthExceeded:
+    advice = "Ask for a shorter one" if param == "max_tokens" else "Shorten the question or start a new conversation"
     return ContextLengthExceeded(
         f"This model's maximum context length is {max_model_len} tokens; the conversation takes {conversation_tokens} "
-        f"and leaves no room for {room}. Shorten the question or start a new conversation.",
+        f"and leaves no room for {room}. {advice}.",
         param,
     )
 

@@ -17,11 +17,11 @@ from serve.responses.items import Item
 from serve.responses.request import ResponsesRequest
 from serve.store import conversations
 from serve.store.database import Database
-from serve.store.responses import Responses, StoredResponse, add_response
+from serve.store.responses import MOST_CHARACTERS, Responses, StoredResponse, add_response
 from serve.store.transaction import Transaction
 
 MOST_TURNS = 1000  # responses of a conversation that are read again; of a longer one the newest
-MOST_ITEMS, MOST_CHARACTERS = 10_000, 32 * 1024 * 1024  # of a kept conversation, which each answer reads whole
+MOST_ITEMS = 10_000  # of a kept conversation, which each answer reads whole, and of MOST_CHARACTERS at most
 REFERENCE = "item_reference"
 ITEM_ID = re.compile(r"[\w.:-]{1,200}", re.ASCII)
 

@@ -18,6 +18,7 @@ from typing import Any, Protocol
 from serve.store.database import Database, now_us
 from serve.store.transaction import Transaction
 
+MOST_CHARACTERS = 32 * 1024 * 1024  # of a chain that is read at once; none so long fits a model's window
 _COLUMNS = "id, previous_id, input, response, created_us"
 
 
@@ -47,7 +48,7 @@ class ResponseStore(Protocol):
     def chain(self, response_id: str, most: int) -> list[StoredResponse]:
         """The response and those before it, the first one first; [] where it is unknown.
 
-        A chain that is longer than `most`, or whose beginning was deleted, lacks its beginning.
+        A chain that is longer than `most` or `MOST_CHARACTERS`, or whose beginning was deleted, lacks its beginning.
         """
 
     def delete(self, response_id: str) -> bool:
@@ -74,10 +75,13 @@ class Responses:
         """The response and those before it, the first one first; [] where it is unknown."""
         turns: list[StoredResponse] = []
         with self._database.transaction(writes=False) as read:
-            wanted: str | None = response_id
+            wanted, left = response_id, MOST_CHARACTERS
             while wanted and len(turns) < most and (found := _find(read, wanted)):
+                left -= _measure(read, wanted)
+                if turns and left < 0:
+                    break
                 turns.append(found)
-                wanted = found.previous_id
+                wanted = found.previous_id or ""
         return turns[::-1]
 
     def delete(self, response_id: str) -> bool:
@@ -108,6 +112,12 @@ def keep_newest_responses(change: Transaction, most: int) -> int:
     """Delete all but so many; returns how many."""
     oldest_kept = "SELECT created_us FROM responses ORDER BY created_us DESC LIMIT 1 OFFSET ?"
     return change.run(f"DELETE FROM responses WHERE created_us < ({oldest_kept})", (most - 1,))
+
+
+def _measure(read: Transaction, response_id: str) -> int:
+    """The characters of a response and its input."""
+    [(characters,)] = read.rows("SELECT LENGTH(input) + LENGTH(response) FROM responses WHERE id = ?", (response_id,))
+    return int(characters)
 
 
 def _find(read: Transaction, response_id: str) -> StoredResponse | None:
