@@ -37,7 +37,6 @@ class Shape(BaseModel):
 @for_each(
     ("body", "said"),
     [
-        (b"", "is not JSON that can be read"),
         (b"\xff\xfe", "is not JSON that can be read"),
         (b"{'a': 1}", "is not JSON that can be read"),
         (b"[1]", "must be a JSON object, not list"),
@@ -64,7 +63,7 @@ def test_a_byte_order_mark_before_the_object_is_skipped() -> None:
         ({"count": 0}, "count", "integer_below_min_value", "greater than or equal to 1"),
         ({"count": 6}, "count", "integer_above_max_value", "less than or equal to 5"),
         ({"count": 1, "share": -0.5}, "share", "decimal_below_min_value", "'share' is -0.5"),
-        ({"count": 1, "words": ["a", "b", "c"]}, "words", "array_above_max_length", "at most 2 items"),
+        ({"count": 1, "words": ["a", "b", "c"]}, "words", "array_above_max_length", "give at most 2"),
         ({"count": 1, "words": ["a", 2]}, "words[1]", "invalid_type", "'words[1]' is 2"),
         ({"count": 1, "words": ["a\0"]}, "words[0]", "invalid_value", "a character that is not text"),
         ({"count": 1, "inner": [{}, {"odd": 1}]}, "inner[1].odd", "unknown_parameter", "'inner[1].odd' is 1"),
