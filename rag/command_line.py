@@ -70,6 +70,18 @@ def add_questions(parser: argparse.ArgumentParser, *, required: bool = False) ->
     )
 
 
+def add_exclude(parser: argparse.ArgumentParser, dropped: str) -> None:
+    """`--exclude`: questions to measure with; what comes near to them is dropped, and `dropped` says what."""
+    parser.add_argument(
+        "--exclude",
+        nargs="+",
+        type=Path,
+        default=[],
+        metavar="Q.jsonl",
+        help=f"questions to measure with: {dropped}",
+    )
+
+
 def add_seed(parser: argparse.ArgumentParser) -> None:
     """`--seed`: what is drawn by chance depends on it."""
     parser.add_argument(

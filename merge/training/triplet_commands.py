@@ -19,7 +19,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json, write_jsonl
+from rag.command_line import add_docs, add_exclude, add_questions, add_seed, whole_number, write_json, write_jsonl
 from rag.commands.build_commands import read_sources, report_skipped
 from rag.commands.index_commands import index_apart
 from rag.errors import SourceUnusable
@@ -87,14 +87,7 @@ def _add_inputs(parser: argparse.ArgumentParser) -> None:
         help="what `chipalign store feedback` wrote: corrections, and answers that were rated up",
     )
     add_questions(parser)
-    add(
-        "--exclude",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="Q.jsonl",
-        help="benchmarks: what nearly asks their questions or quotes their answers is dropped",
-    )
+    add_exclude(parser, "what nearly asks them or quotes their answers is dropped")
 
 
 def _add_choices(parser: argparse.ArgumentParser) -> None:

@@ -21,7 +21,7 @@ from pathlib import Path
 from tempfile import TemporaryDirectory
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
+from rag.command_line import add_docs, add_exclude, add_questions, add_seed, whole_number, write_json
 from rag.commands.build_commands import read_sources, report_skipped
 from rag.commands.index_commands import index_apart
 from rag.errors import EmbedderUnavailable, OutputUnwritable, SourceUnusable
@@ -80,14 +80,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         metavar="DIR",
         help="the folder of the reader; training that was stopped is taken up",
     )
-    add(
-        "--exclude",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="Q.jsonl",
-        help="questions to measure with: what nearly asks them is dropped",
-    )
+    add_exclude(parser, "what nearly asks them is dropped")
 
     add(
         "--epochs",

@@ -19,7 +19,7 @@ from itertools import chain
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
-from rag.command_line import add_docs, add_questions, add_seed, whole_number, write_json
+from rag.command_line import add_docs, add_exclude, add_questions, add_seed, whole_number, write_json
 from rag.commands.build_commands import read_sources, report_skipped
 from rag.errors import OutputUnwritable, SourceUnusable
 from rag.progress import show_progress
@@ -85,14 +85,7 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
         help="questions with answers that the documents hold: .csv, .jsonl, or folders",
     )
     add_questions(parser)
-    add(
-        "--exclude",
-        nargs="+",
-        type=Path,
-        default=[],
-        metavar="Q.jsonl",
-        help="questions to measure with: pairs that nearly ask them are dropped",
-    )
+    add_exclude(parser, "pairs that nearly ask them are dropped")
 
     add(
         "--steps",
