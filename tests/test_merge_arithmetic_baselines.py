@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -20,18 +20,18 @@ from hypothesis import strategies as st
 from safetensors.torch import load_file
 
 from merge.arithmetic.baselines import (
-    add_scaled,
     combine_base,
-    draw_uniforms,
-    find_chances,
+    find_key,
     find_line,
     find_slerp,
     find_threshold,
     prepare,
 )
 from merge.arithmetic.choice import find_arithmetic
-from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
+from merge.arithmetic.dtypes import BFLOAT16, FLOAT32, FLOAT64, Array, DType
 from merge.arithmetic.geodesic import find_arc
+from merge.arithmetic.sparse import LOW_BITS, NumpySparse, Sparse, add_scaled, find_chances, to_uniforms
+from merge.arithmetic.sparse_kernels import CompiledSparse
 from merge.errors import TensorNotFinite
 from merge.recipe import BASE_METHODS, Parameters
 from tests.rows import for_each
@@ -46,6 +46,7 @@ GOLDEN = {
 NAMES = sorted({key.partition("/")[2] for key in GOLDEN})
 SHAPE = (37, 24)
 LAM = 0.6
+SPARSE = ARITHMETIC.sparse
 SHARES = {"chip": LAM, "chat": 1 - LAM}
 
 
@@ -68,11 +69,12 @@ def mix_tensors(
     step = piece_rows * (chip.shape[-1] if chip.ndim > 1 else 1)
     starts = range(0, chip.size, step)
 
-    def differences(side: str) -> Iterator[tuple[int, Array]]:
+    def differences(side: str, function: Callable[[int, Array], Any]) -> Iterator[Any]:
         whole = (sides[side].astype(FLOAT32) - base.astype(FLOAT32)).reshape(-1)
-        yield from ((start, whole[start : start + step]) for start in starts)
+        yield from (function(start, whole[start : start + step]) for start in starts)
 
-    mix = prepare(method, {"chip": lam, "chat": 1 - lam}, {}, "t", chip.shape, Parameters(**values), differences)
+    shares = {"chip": lam, "chat": 1 - lam}
+    mix = prepare(method, shares, {}, "t", chip.shape, Parameters(**values), differences, SPARSE)
     flat = {side: array.reshape(-1) for side, array in (*sides.items(), ("base", base))}
     pieces = [
         combine_base({side: array[at : at + step] for side, array in flat.items()}, mix, at, FLOAT32, ARITHMETIC)
@@ -243,16 +245,20 @@ def test_the_seed_the_name_and_the_side_decide_what_is_dropped() -> None:
     one, same, other = (mix_tensors("dare", *triple, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
-    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(), lambda side: iter(()))
-    assert not np.array_equal(draw_uniforms(mix, "chip", 0, 9), draw_uniforms(mix, "chat", 0, 9))
+    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(), lambda side, function: iter(()), SPARSE)
+    assert not np.array_equal(
+        SPARSE.draw_raw(find_key(mix, "chip"), 0, 9), SPARSE.draw_raw(find_key(mix, "chat"), 0, 9)
+    )
 
 
 @given(start=st.integers(0, 500), count=st.integers(1, 70))
 def test_random_numbers_are_the_same_from_any_position(start: int, count: int) -> None:
-    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(seed=3), lambda side: iter(()))
-    whole = draw_uniforms(mix, "chip", 0, 600)
-    assert np.array_equal(draw_uniforms(mix, "chip", start, count), whole[start : start + count])
-    assert 0 <= float(whole.min()) < 0.02 < 0.98 < float(whole.max()) < 1
+    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(seed=3), lambda side, function: iter(()), SPARSE)
+    whole = SPARSE.draw_raw(find_key(mix, "chip"), 0, 600)
+    assert np.array_equal(SPARSE.draw_raw(find_key(mix, "chip"), start, count), whole[start : start + count])
+    uniforms = to_uniforms(whole)
+    assert 0 <= float(uniforms.min()) < 0.02 < 0.98 < float(uniforms.max()) < 1
+    assert np.array_equal(uniforms, uniforms_of("chip", 3, 600).astype(FLOAT32))
 
 
 @given(
@@ -262,7 +268,10 @@ def test_the_threshold_is_the_kth_largest_magnitude_exactly(values: list[float],
     kept = data.draw(st.integers(1, len(values)))
     tensor = np.array(values, FLOAT32)
     found = find_threshold(
-        "chip", lambda side: iter([(start, tensor[start : start + 7]) for start in range(0, tensor.size, 7)]), kept
+        "chip",
+        lambda side, function: iter([function(at, tensor[at : at + 7]) for at in range(0, tensor.size, 7)]),
+        kept,
+        SPARSE,
     )
     assert found == sorted((abs(value) for value in tensor.tolist()), reverse=True)[kept - 1]
 
@@ -290,7 +299,7 @@ def test_a_vector_is_one_row_to_della() -> None:
     as_a_row = mix_tensors("della", chip[None], chat[None], base[None])
     for count in (1, 4, 36, 100):
         assert np.array_equal(mix_tensors("della", chip, chat, base, piece_rows=count), as_a_row.reshape(-1))
-    assert prepare("della", SHARES, {}, "t", (3, 4, 5), Parameters(), lambda side: iter(())).row == 5
+    assert prepare("della", SHARES, {}, "t", (3, 4, 5), Parameters(), lambda side, function: iter(()), SPARSE).row == 5
 
 
 def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
@@ -303,7 +312,7 @@ def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
 @for_each("method", BASE_METHODS)
 def test_empty_tensors_have_nothing_to_prepare(method: str) -> None:
     for shape in ((0, 4), (0,)):
-        mix = prepare(method, SHARES, {}, "t", shape, Parameters(), lambda side: iter(()))
+        mix = prepare(method, SHARES, {}, "t", shape, Parameters(), lambda side, function: iter(()), SPARSE)
         assert (mix.thresholds, mix.chances) == ({}, None)
 
 
@@ -322,3 +331,38 @@ def test_a_scaled_sum_is_rounded_once(numbers: list[tuple[float, float]], factor
         rtol=2.0**-24,
         atol=2.0**-149,
     )
+
+
+@given(
+    rows=st.integers(1, 4),
+    length=st.integers(1, 50),
+    seed=st.integers(0, 99),
+    dtype=st.sampled_from([FLOAT32, BFLOAT16]),
+    elect=st.booleans(),
+)
+def test_compiled_loops_give_numpys_bits(rows: int, length: int, seed: int, dtype: DType, elect: bool) -> None:
+    dice, plain, count = np.random.default_rng(seed), NumpySparse(), rows * length
+    one, two, base = (np.round(dice.standard_normal(count), 1).astype(dtype) for _ in range(3))
+    first, second = plain.subtract(one, base), plain.subtract(two, base)
+    raw, threshold = dice.integers(2**64 - 1, size=count, dtype=np.uint64, endpoint=True), float(abs(first).max())
+    upper = int(abs(first[:1]).view(np.int32)[0]) >> LOW_BITS
+
+    def results(sparse: Sparse) -> list[Array]:
+        """All that a Sparse computes."""
+        chances = sparse.find_chances(first.reshape(rows, length), 0.5, 0.2)
+        mixed = sparse.mix([first, second, first - second], [0.5, 0.3, 0.7], elect=elect)
+        return [
+            sparse.subtract(one, base),
+            sparse.count_upper(first),
+            sparse.count_lower(first, upper),
+            sparse.keep_large(first, threshold / 2),
+            sparse.draw_raw((seed << 100) + 5, seed, count),
+            sparse.keep_drawn(first, raw, 0.3),
+            sparse.keep_drawn(first, raw, chances.reshape(-1)),
+            chances,
+            mixed,
+            sparse.add_to(second, mixed, 1.5),
+        ]
+
+    for ours, expected in zip(results(CompiledSparse()), results(plain), strict=True):
+        assert ours.tobytes() == expected.astype(ours.dtype).tobytes()

@@ -23,6 +23,7 @@ from merge.commands.bench import (
     take_medians,
     time_copies,
 )
+from merge.commands.method_bench import COLUMNS, METHODS, measure_methods, summarise_methods
 from merge.errors import BenchFailed
 from merge.models.checkpoint import Checkpoint
 
@@ -93,3 +94,14 @@ def test_estimates_take_the_cpu_time_between_two_sizes_and_not_the_start() -> No
     found = estimate_all(sizes)
     assert found["cpu_ns_per_parameter"] == 4.0
     assert [merge["parameters"] for merge in found["merges"]] == [8e9, 70e9, 405e9]
+
+
+def test_every_method_is_measured_on_one_tensor_beside_the_geodesic(tmp_path: Path) -> None:
+    document = measure_methods(tmp_path / "methods", elements=3 * COLUMNS, rounds=1)
+    assert document.pop("elements") == 3 * COLUMNS
+    assert "1" in document
+    for methods in document.values():
+        assert tuple(methods) == METHODS
+        assert methods["geodesic"]["wall_to_geodesic"] == 1.0
+        assert all(found["wall_ns"] > 0 for found in methods.values())
+    assert len(summarise_methods(document)) == len(METHODS) * len(document)

@@ -13,10 +13,11 @@ import numpy as np
 import pytest
 import torch
 
-from merge.arithmetic.baselines import combine_base, draw_uniforms, find_chances, prepare
+from merge.arithmetic.baselines import combine_base, find_key, prepare
 from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import FLOAT32, Array
 from merge.arithmetic.geodesic import CHUNK, interpolate
+from merge.arithmetic.sparse import find_chances, to_uniforms
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.passes import cut, merge_tensor, open_inputs
 from merge.merging.plan import Segment, TensorPlan, make_plan
@@ -113,18 +114,21 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
             BIAS,
             chip.shape,
             parameters,
-            lambda side: iter([(0, (chip if side == "chip" else chat) - base)]),
+            lambda side, function: iter([function(0, (chip if side == "chip" else chat) - base)]),
+            ARITHMETIC.sparse,
         )
         return combine_base({"chip": chip, "chat": chat, "base": base}, mix, 0, FLOAT32, ARITHMETIC)
     density = parameters.find_density(method)
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
         d = parent - base
-        mix = prepare("dare", SHARES, {}, BIAS, (70,), parameters, lambda side: iter(()))
+        mix = prepare("dare", SHARES, {}, BIAS, (70,), parameters, lambda side, function: iter(()), ARITHMETIC.sparse)
         chances = (
             find_chances(d[None], density, parameters.epsilon)[0] if method == "della" else np.full(d.size, density)
         )
-        kept[side] = np.where(draw_uniforms(mix, side, 0, 70)[out] < chances, d / chances, 0.0)
+        kept[side] = np.where(
+            to_uniforms(ARITHMETIC.sparse.draw_raw(find_key(mix, side), 0, 70))[out] < chances, d / chances, 0.0
+        )
     total = 0.6 * kept["chip"] + 0.4 * kept["chat"]
     if method == "dare":
         return np.asarray(base + total)

@@ -24,9 +24,10 @@ rescales DARE and DELLA to the l1 norm of d instead of by the probability, which
 
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
-    differences = lambda side: iter([(0, delta[side])])
+    differences = lambda side, function: iter([function(0, delta[side])])
     shares = {"chip": 0.6, "chat": 0.4}
-    mix = prepare("ties", shares, {}, name="t", shape=(4, 8), parameters=Parameters(), differences=differences)
+    mix = prepare("ties", shares, {}, name="t", shape=(4, 8), parameters=Parameters(), differences=differences,
+                  sparse=NumpySparse())
     merged = combine_base({"chip": c, "chat": i, "base": b}, mix, 0, BFLOAT16, find_arithmetic("cpu"))
 """
 
@@ -34,21 +35,22 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
+from typing import Any
 
 import numpy as np
 
-from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
+from merge.arithmetic.dtypes import Array, DType
 from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Arithmetic, Sums, find_share, find_theta
+from merge.arithmetic.sparse import LOW_BITS, Sparse
 from merge.errors import TensorNotFinite, TensorsOpposite
 from merge.recipe import Parameters
 
-# Gives the differences W_side - B of one tensor, called anew for each pass: (start in the tensor, piece in float32).
-# Sides are "chip", "chat", and of further parents "third" and so on.
-Differences = Callable[[str], Iterator[tuple[int, Array]]]
+# One pass over the differences W_side - B of one tensor: what a function gives of each piece, in order; it gets the
+# piece's start in the tensor and the piece in float32. Sides are "chip", "chat", and of further parents "third", ...
+Differences = Callable[[str, Callable[[int, Array], Any]], Iterator[Any]]
 ELECTING = ("ties", "della")  # and dare, where `elect` is set
-LOW_BITS = 16  # of a float32's 31 bits of magnitude; one pass counts the upper 15, another these
 
 
 @dataclass(frozen=True)
@@ -102,6 +104,7 @@ def prepare(
     shape: tuple[int, ...],
     parameters: Parameters,
     differences: Differences,
+    sparse: Sparse,
 ) -> Mix:
     """What the pieces of one tensor need.
 
@@ -120,46 +123,45 @@ def prepare(
     if method == "ties" and numel:
         return replace(
             mix,
-            thresholds={side: find_threshold(side, differences, max(1, int(density[side] * numel))) for side in shares},
+            thresholds={
+                side: find_threshold(side, differences, max(1, int(density[side] * numel)), sparse) for side in shares
+            },
         )
     if method == "della" and numel and len(shape) < 2:
         return replace(
             mix,
             chances={
-                (side, start): chances for side in shares for start, chances in rank_vector(side, differences, mix)
+                (side, start): chances
+                for side in shares
+                for start, chances in rank_vector(side, differences, mix, sparse)
             },
         )
     return mix
 
 
-def rank_vector(side: str, differences: Differences, mix: Mix) -> Iterator[tuple[int, Array]]:
+def rank_vector(side: str, differences: Differences, mix: Mix, sparse: Sparse) -> Iterator[tuple[int, Array]]:
     """DELLA's probabilities for a vector, whose pieces are ranked together: (start, the piece's part of them)."""
-    starts, pieces = zip(*differences(side), strict=True)
-    chances = find_chances(np.concatenate(pieces).reshape(1, -1), mix.densities[side], mix.epsilon).reshape(-1)
+    starts, pieces = zip(*differences(side, lambda start, piece: (start, piece)), strict=True)
+    chances = sparse.find_chances(np.concatenate(pieces).reshape(1, -1), mix.densities[side], mix.epsilon).reshape(-1)
     ends = np.cumsum([piece.size for piece in pieces])
     return zip(starts, np.split(chances, ends[:-1]), strict=True)
 
 
-def find_threshold(side: str, differences: Differences, kept: int) -> float:
+def find_threshold(side: str, differences: Differences, kept: int, sparse: Sparse) -> float:
     """The `kept`-th largest magnitude of a difference, exactly, in two passes and 0.8 MB whatever the tensor's size.
 
     The bits of a non-negative float32, read as a whole number, are in the order of the numbers. The first pass counts
     their upper half, which gives the bin of the answer; the second counts the lower half within that bin.
     """
     counts = np.zeros(1 << (31 - LOW_BITS), np.int64)
-    for bits in _magnitude_bits(side, differences):
-        counts += np.bincount(bits >> LOW_BITS, minlength=counts.size)
+    for of_piece in differences(side, lambda _, piece: sparse.count_upper(piece)):
+        counts += of_piece
     high, rest = _find_bin(counts, kept)
     counts = np.zeros(1 << LOW_BITS, np.int64)
-    for bits in _magnitude_bits(side, differences):
-        counts += np.bincount(bits[bits >> LOW_BITS == high] & ((1 << LOW_BITS) - 1), minlength=counts.size)
+    for of_piece in differences(side, lambda _, piece: sparse.count_lower(piece, high)):
+        counts += of_piece
     low, _ = _find_bin(counts, rest)
     return float(np.array(high << LOW_BITS | low, np.uint32).view(np.float32))
-
-
-def _magnitude_bits(side: str, differences: Differences) -> Iterator[Array]:
-    for _, piece in differences(side):
-        yield np.abs(piece).view(np.int32)
 
 
 def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
@@ -179,15 +181,11 @@ def combine_base(pieces: Mapping[str, Array], mix: Mix, start: int, dtype: DType
 
     Raises TensorNotFinite: the base model holds NaN or Inf.
     """
-    origin = widen_base(pieces["base"], mix.name, start, arithmetic)
-    differences = {side: sparsify(arithmetic.widen(pieces[side]) - origin, mix, side, start) for side in mix.shares}
-    (first, share), *others = mix.shares.items()
-    mixed = differences[first] * np.float32(share)
-    for side, share in others:
-        mixed = add_scaled(mixed, differences[side], share)
-    if mix.elect:
-        mixed = average_elected([(differences[side], share) for side, share in mix.shares.items()], mixed)
-    return arithmetic.narrow(mixed * np.float32(mix.scale) + origin, dtype)
+    sparse, base = arithmetic.sparse, pieces["base"]
+    origin = widen_base(base, mix.name, start, arithmetic)
+    differences = [sparsify(sparse.subtract(pieces[side], base), mix, side, start, sparse) for side in mix.shares]
+    mixed = sparse.mix(differences, list(mix.shares.values()), elect=mix.elect)
+    return arithmetic.narrow(sparse.add_to(origin, mixed, mix.scale), dtype)
 
 
 def widen_base(base: Array, name: str, start: int, arithmetic: Arithmetic) -> Array:
@@ -204,66 +202,21 @@ def widen_base(base: Array, name: str, start: int, arithmetic: Arithmetic) -> Ar
     return origin
 
 
-def add_scaled(total: Array, difference: Array, factor: float) -> Array:
-    """total + factor * difference in float32, rounded once: in float64 the product of two float32 numbers is exact."""
-    return (total + difference.astype(FLOAT64) * float(np.float32(factor))).astype(FLOAT32)
-
-
-def sparsify(difference: Array, mix: Mix, side: str, start: int) -> Array:
+def sparsify(difference: Array, mix: Mix, side: str, start: int, sparse: Sparse) -> Array:
     """What the method keeps of a difference; zero elsewhere."""
-    zero = np.float32(0)
     if mix.method == "ties":
-        return np.where(np.abs(difference) >= np.float32(mix.thresholds[side]), difference, zero)
+        return sparse.keep_large(difference, mix.thresholds[side])
     density = mix.densities[side]
-    if mix.method == "dare" and density < 1:
-        keep = draw_uniforms(mix, side, start, difference.size) < density
-        return np.where(keep, difference / np.float32(density), zero)
-    if mix.method == "della" and density < 1:
-        rows = difference.reshape(-1, mix.row)
-        chances = mix.chances[side, start] if mix.chances else find_chances(rows, density, mix.epsilon).reshape(-1)
-        keep = draw_uniforms(mix, side, start, difference.size) < chances
-        return np.where(keep, difference / chances, zero)
-    return difference
+    if mix.method not in ("dare", "della") or density >= 1:
+        return difference
+    raw = sparse.draw_raw(find_key(mix, side), start, difference.size)
+    if mix.method == "dare":
+        return sparse.keep_drawn(difference, raw, density)
+    rows = difference.reshape(-1, mix.row)
+    chances = mix.chances[side, start] if mix.chances else sparse.find_chances(rows, density, mix.epsilon).reshape(-1)
+    return sparse.keep_drawn(difference, raw, chances)
 
 
-def find_chances(rows: Array, density: float, epsilon: float) -> Array:
-    """DELLA's probability of being kept, per element, by the rank of its magnitude in the row.
-
-    It is density - epsilon for the smallest, density + epsilon for the largest. rows: (number of rows, row length).
-    Equal magnitudes rank in the order of their positions. A row of one element gets `density`.
-    """
-    length = rows.shape[1]
-    if length < 2:
-        return np.full_like(rows, density)
-    ranks = np.abs(rows).argsort(axis=1, kind="stable").argsort(axis=1, kind="stable")
-    chances: Array = ranks.astype(FLOAT32) * np.float32(2 * epsilon / (length - 1)) + np.float32(density - epsilon)
-    return chances
-
-
-def average_elected(differences: Sequence[tuple[Array, float]], weighted_sum: Array) -> Array:
-    """TIES' disjoint merge: the average of the differences that have the sign of the weighted sum.
-
-    differences: each with its weight. A weighted sum of zero elects plus, as in mergekit: of two that cancel out, the
-    positive one. Zeros are left out of the average.
-    """
-    elected = np.where(weighted_sum >= 0, np.float32(1), np.float32(-1))
-    total, weight = np.zeros_like(weighted_sum), np.zeros_like(weighted_sum)
-    for difference, share in differences:
-        agrees = np.sign(difference) == elected
-        total = add_scaled(total, np.where(agrees, difference, np.float32(0)), share)
-        weight += agrees * np.float32(share)
-    average: Array = total / np.where(weight > 0, weight, np.float32(1))
-    return average
-
-
-def draw_uniforms(mix: Mix, side: str, start: int, count: int) -> Array:
-    """Numbers from 0 to 1 for the elements `start` to `start + count`.
-
-    Philox (Salmon et al. 2011) counts up from any position; one step of the counter gives four numbers. numpy keeps the
-    streams of its bit generators the same across versions.
-    """
-    key = int.from_bytes(hashlib.sha256(f"{mix.seed}/{side}/{mix.name}".encode()).digest()[:16], "little")
-    first = start // 4
-    raw = np.random.Philox(key=key, counter=first).random_raw((-(-(start + count) // 4) - first) * 4)
-    uniforms: Array = (raw[start - first * 4 :][:count] >> np.uint64(40)).astype(FLOAT32) * np.float32(2.0**-24)
-    return uniforms
+def find_key(mix: Mix, side: str) -> int:
+    """The key of the random numbers of one parent's tensor."""
+    return int.from_bytes(hashlib.sha256(f"{mix.seed}/{side}/{mix.name}".encode()).digest()[:16], "little")

@@ -34,9 +34,12 @@ def _find_host() -> Arithmetic:
     """Compiled loops where numba is installed, else numpy."""
     try:
         from merge.arithmetic.kernels import CompiledArithmetic
+        from merge.arithmetic.sparse_kernels import CompiledSparse
     except ImportError:
         return NumpyArithmetic()
-    return CompiledArithmetic()
+    arithmetic = CompiledArithmetic()
+    arithmetic.sparse = CompiledSparse()
+    return arithmetic
 
 
 def warm_up(arithmetic: Arithmetic) -> None:

@@ -32,6 +32,7 @@ class TorchArithmetic:
         except (RuntimeError, AssertionError) as error:  # builds of torch without CUDA raise these
             raise DeviceNotFound(f"device {device!r} cannot be used: {str(error).splitlines()[0]}. Use cpu") from error
         self._device, self._host = device, host
+        self.sparse = host.sparse  # on the host
 
     def measure(self, chip: Array, chat: Array) -> Sums:
         """As Arithmetic.measure."""

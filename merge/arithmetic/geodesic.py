@@ -24,6 +24,7 @@ import ml_dtypes
 import numpy as np
 
 from merge.arithmetic.dtypes import Array, DType
+from merge.arithmetic.sparse import Sparse
 from merge.errors import TensorNotFinite, TensorsOpposite
 
 Branch = Literal["geodesic", "equal", "zero", "opposite", "copied", "linear", "slerp", "mixed"]
@@ -96,6 +97,8 @@ class TensorResult:
 
 class Arithmetic(Protocol):
     """Computes with flat pieces of tensors. Its methods may be called from several threads."""
+
+    sparse: Sparse  # for the methods that add differences from a base
 
     def measure(self, chip: Array, chat: Array) -> Sums:
         """The sums of two pieces of equal size and any dtype.

@@ -36,12 +36,12 @@ F32_INFINITE = 0x7F800000
 REORDER = {"reassoc"}
 
 
-def _compile(function: Callable[..., Any], fastmath: set[str] | bool = False) -> Any:
+def compile_loop(function: Callable[..., Any], fastmath: set[str] | bool = False) -> Any:
     """Compiled at the first call, without the GIL; kept on disk where a folder for that can be written."""
     try:
-        return numba.njit(nogil=True, cache=True, fastmath=fastmath)(function)
+        return numba.njit(nogil=True, cache=True, fastmath=fastmath, error_model="numpy")(function)
     except RuntimeError:  # "no locator available": neither this folder nor the user's cache is writable
-        return numba.njit(nogil=True, fastmath=fastmath)(function)
+        return numba.njit(nogil=True, fastmath=fastmath, error_model="numpy")(function)
 
 
 def _widen(bits: Any) -> Any:  # numba infers: uint16 -> float32
@@ -85,8 +85,8 @@ def _blend(a: Any, x: Any, b: Any, y: Any) -> Any:  # float32; compiled by itsel
     return a * x + b * y
 
 
-widen, narrow, blend = _compile(_widen), _compile(_narrow), _compile(_blend)
-_widen_one, _narrow_one = _compile(_widen_f16), _compile(_narrow_f16)
+widen, narrow, blend = compile_loop(_widen), compile_loop(_narrow), compile_loop(_blend)
+_widen_one, _narrow_one = compile_loop(_widen_f16), compile_loop(_narrow_f16)
 
 
 def _widen_all(bits: Any, wide: Any) -> None:
@@ -148,13 +148,13 @@ def _square_f32(piece: Any) -> Any:
 
 
 # (chip, chat) -> sums of W_c^2, W_i^2, (W_c - W_i)^2 and W_c W_i in float64
-measure_bf16, measure_f32 = _compile(_measure_bf16, REORDER), _compile(_measure_f32, REORDER)
+measure_bf16, measure_f32 = compile_loop(_measure_bf16, REORDER), compile_loop(_measure_f32, REORDER)
 # (chip, chat, a, b, merged): a W_c + b W_i in float32, rounded once, into `merged`
-combine_bf16, combine_f32 = _compile(_combine_bf16), _compile(_combine_f32)
+combine_bf16, combine_f32 = compile_loop(_combine_bf16), compile_loop(_combine_f32)
 # (piece) -> sum of squares in float64
-square_bf16, square_f32 = _compile(_square_bf16, REORDER), _compile(_square_f32, REORDER)
+square_bf16, square_f32 = compile_loop(_square_bf16, REORDER), compile_loop(_square_f32, REORDER)
 # (float16 bits, float32) and (float32, float16 bits): the first, converted, into the second
-widen_f16, narrow_f16 = _compile(_widen_all), _compile(_narrow_all)
+widen_f16, narrow_f16 = compile_loop(_widen_all), compile_loop(_narrow_all)
 
 
 class CompiledArithmetic(NumpyArithmetic):

@@ -12,10 +12,13 @@ import numpy as np
 
 from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
 from merge.arithmetic.geodesic import QUIET, Arc, Sums
+from merge.arithmetic.sparse import NumpySparse, Sparse
 
 
 class NumpyArithmetic:
     """An Arithmetic on this machine's cores."""
+
+    sparse: Sparse = NumpySparse()
 
     @QUIET
     def measure(self, chip: Array, chat: Array) -> Sums:

@@ -26,6 +26,7 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
+from merge.commands.method_bench import measure_methods, summarise_methods
 from merge.errors import BenchFailed
 
 Say = Callable[[str], None]
@@ -55,6 +56,7 @@ NOISE = 1 << 24  # random numbers that weights are cut from, at random places
 LAM = 0.6
 # Runs before the first byte of a parent is read: the only start-up that a comparison with plain copies may leave out.
 START = "import chipalign, merge.commands.merge_commands, merge.models.parents"
+ELEMENTS, QUICK_ELEMENTS = 1 << 28, 1 << 24  # of the one tensor that each method merges
 ESTIMATED = (8e9, 70e9, 405e9)  # parameters
 KILL_SHAPE = {
     "hidden_size": 128,
@@ -102,6 +104,10 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
         sizes[layers] = {"layers": layers, "parameters": sizes[layers]["parameters"], **pick(sizes[layers])}
         shutil.rmtree(pair)
 
+    say("merging one large tensor by each method")
+    methods = _apart(measure_methods, options.folder / "methods", QUICK_ELEMENTS if options.quick else ELEMENTS, rounds)
+    shutil.rmtree(options.folder / "methods")
+
     say(f"killing a small merge {kills} times")
     small = options.folder / "small"
     _apart(make_pair, small, 20, KILL_SHAPE)
@@ -119,6 +125,7 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
             twice["s"] / twice["parameters"] / (once["s"] / once["parameters"]), 3
         ),
         "peak_mb_ratio_twice_as_deep": round(twice["peak_mb"] / once["peak_mb"], 3),
+        "methods": methods,
         "kills": killed,
     }
 
@@ -146,6 +153,7 @@ def summarise_bench(document: Mapping[str, Any]) -> str:
     ]
     lines += [f"{name}: {ratio}" for name, ratio in document["ratios"].items()]
     lines += [f"{name}: {value}" for name, value in document.items() if "twice" in name]
+    lines += summarise_methods(document["methods"])
     lines += [f"estimated: {merge}" for merge in document["estimates"]["merges"]]
     return "\n".join([*lines, f"kills: {document['kills']}"]) + "\n"
 

@@ -11,13 +11,14 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, Protocol
 
 import numpy as np
 
-from merge.arithmetic.baselines import combine_base, find_line, find_slerp, prepare, widen_base
+from merge.arithmetic.baselines import Differences, combine_base, find_line, find_slerp, prepare, widen_base
 from merge.arithmetic.dtypes import DTYPES, FLOAT32, Array, DType
 from merge.arithmetic.geodesic import (
     CHUNK,
@@ -41,6 +42,8 @@ from merge.recipe import BASE_METHODS, Parameters
 Side = str  # "chip", "chat", "base", and of further parents "third" and so on
 Pieces = Mapping[Side, Array]  # the elements of one stretch of the output, of those parents that have them
 Blend = Callable[[Segment, Pieces], Array]
+# As `map`: what a function gives of each item, in order; several threads may compute it
+Mapped = Callable[[Callable[[Segment], Any], Iterable[Segment]], Iterator[Any]]
 
 
 class PieceWriter(Protocol):
@@ -52,29 +55,36 @@ class PieceWriter(Protocol):
 
 
 Output = tuple[TensorPlan, PieceWriter]
+SHARED_PIECES = 32  # from 8 M elements on, several threads go through a tensor's pieces
 
 
 @dataclass(frozen=True)
 class Inputs:
-    """One tensor as its parents have it, cut into pieces.
-
-    For one thread: all pieces of a parent are read into the same memory.
-    """
+    """One tensor as its parents have it, cut into pieces, which several threads may take."""
 
     name: str
     readers: Mapping[Side, TensorReader]
-    buffers: Mapping[Side, Array]
     pieces: tuple[Segment, ...]
     arithmetic: Arithmetic
+    mapped: Mapped = map  # carries out a function of pieces, in order
+    memory: threading.local = field(default_factory=threading.local)  # of each thread, for a piece of each parent
 
     def read(self, piece: Segment, sides: Sequence[Side] | None = None) -> Pieces:
-        """The piece of each parent, or of some, that has it; valid until the next piece of that parent is read."""
+        """The piece of each parent, or of some, that has it; valid until the thread reads the next of that parent."""
         starts = {side: find_start(piece, side) for side in sides or self.readers if side in self.readers}
         return {
-            side: self.readers[side].read(at, at + piece.count, self.buffers[side])
+            side: self.readers[side].read(at, at + piece.count, self._buffer(side))
             for side, at in starts.items()
             if at is not None
         }
+
+    def _buffer(self, side: Side) -> Array:
+        """This thread's memory for the pieces of one parent."""
+        buffers: dict[Side, Array] = self.memory.__dict__
+        if side not in buffers:
+            largest = max((piece.count for piece in self.pieces), default=0)
+            buffers[side] = np.empty(largest, DTYPES[self.readers[side].spec.dtype])
+        return buffers[side]
 
     @property
     def shared(self) -> tuple[Segment, ...]:
@@ -88,10 +98,11 @@ def find_start(piece: Segment, side: Side) -> int | None:
     return start
 
 
-def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
+def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic, mapped: Mapped = map) -> Inputs:
     """The readers of one tensor, opened when its turn comes: only then are an adapter's matrices loaded.
 
-    arithmetic: computes. For a method with a base it takes the sums, and widens and narrows for what numpy mixes.
+    mapped: goes through a large tensor's pieces. arithmetic: computes. For a method with a base it takes the sums, and
+    widens and narrows for what is mixed beside it.
     """
     sources: list[tuple[Side, TensorSource | None, str | None]] = [
         ("chip", pair.chip, plan.chip),
@@ -103,9 +114,7 @@ def open_inputs(plan: TensorPlan, pair: Pair, arithmetic: Arithmetic) -> Inputs:
     # Within whole rows an adapter is cheapest to fold, and DELLA ranks
     row = max(plan.shape[-1], 1) if len(plan.shape) > 1 else 1
     pieces = tuple(piece for segment in plan.segments() for piece in cut(segment, row))
-    largest = max((piece.count for piece in pieces), default=0)
-    buffers = {side: np.empty(largest, DTYPES[reader.spec.dtype]) for side, reader in readers.items()}
-    return Inputs(plan.name, readers, buffers, pieces, arithmetic)
+    return Inputs(plan.name, readers, pieces, arithmetic, mapped if len(pieces) >= SHARED_PIECES else map)
 
 
 def cut(segment: Segment, row: int) -> Iterator[Segment]:
@@ -117,23 +126,34 @@ def cut(segment: Segment, row: int) -> Iterator[Segment]:
 
 
 def merge_tensor(
-    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic
+    outputs: Sequence[Output], pair: Pair, parameters: Parameters, arithmetic: Arithmetic, mapped: Mapped = map
 ) -> list[TensorResult]:
     """Merge one tensor into each output; the plans differ only in lam.
 
+    mapped: goes through a large tensor's pieces, with several threads perhaps; what is written stays the same.
+
     Raises TensorNotFinite, TensorsOpposite, TensorOverflow, TensorsDiffer.
     """
-    inputs = open_inputs(outputs[0][0], pair, arithmetic)
+    inputs = open_inputs(outputs[0][0], pair, arithmetic, mapped)
     sums = measure_inputs(inputs)
     ways = [find_way(plan, inputs, sums, parameters) for plan, _ in outputs]
 
     squares: list[list[float]] = [[] for _ in outputs]
     digests = [hashlib.sha256() for _ in outputs]
-    for piece in inputs.pieces:
-        pieces = inputs.read(piece)
-        for (plan, writer), (_, blend), square_sums, digest in zip(outputs, ways, squares, digests, strict=True):
+
+    def merge_piece(piece: Segment) -> list[tuple[float, Array]]:
+        """A piece of each output, and its sum of squares."""
+        pieces, found = inputs.read(piece), []
+        for (plan, _), (_, blend) in zip(outputs, ways, strict=True):
             merged = blend(piece, pieces)
-            square_sums.append(check_merged(arithmetic.square(merged), merged, plan, piece, pieces))
+            if any(np.may_share_memory(merged, own) for own in pieces.values()):
+                merged = merged.copy()  # a copied piece is this thread's memory, which its next one takes
+            found.append((check_merged(arithmetic.square(merged), merged, plan, piece, pieces), merged))
+        return found
+
+    for piece, found in zip(inputs.pieces, inputs.mapped(merge_piece, inputs.pieces), strict=True):
+        for (plan, writer), (square, merged), square_sums, digest in zip(outputs, found, squares, digests, strict=True):
+            square_sums.append(square)
             digest.update(writer.write(plan.name, piece.out, merged))
 
     return [
@@ -155,12 +175,19 @@ def merge_tensor(
 def measure_inputs(inputs: Inputs) -> Sums:
     """The sums over what both parents have; if only one has the tensor, the other's counts as zero."""
     total = Sums.total(
-        _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic)
-        for piece in inputs.shared or inputs.pieces
+        inputs.mapped(
+            lambda piece: _measure_piece(inputs.read(piece, ("chip", "chat")), inputs.arithmetic),
+            inputs.shared or inputs.pieces,
+        )
     )
     check_finite(total, inputs.name, _find_suspects(inputs))
     for side in inputs.readers.keys() - {"chip", "chat", "base"}:
-        own = math.fsum(inputs.arithmetic.square(inputs.read(piece, (side,))[side]) for piece in inputs.pieces)
+
+        def square(piece: Segment, side: Side = side) -> float:
+            """The sum of squares of a piece of one parent."""
+            return inputs.arithmetic.square(inputs.read(piece, (side,))[side])
+
+        own = math.fsum(inputs.mapped(square, inputs.pieces))
         check_finite(Sums(own, own, own, own), inputs.name, _find_suspects(inputs))
     return total
 
@@ -234,7 +261,8 @@ def _find_base_way(
 ) -> tuple[Arc, Blend]:
     shape = plan.shape if plan.rows is None else (plan.rows.shared, *plan.shape[1:])
     shares = plan.shares or {"chip": plan.lam, "chat": 1 - plan.lam}
-    mix = prepare(plan.method, shares, plan.densities, plan.name, shape, parameters, _subtract_base(inputs))
+    sparse = inputs.arithmetic.sparse
+    mix = prepare(plan.method, shares, plan.densities, plan.name, shape, parameters, _subtract_base(inputs), sparse)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A merged piece by a method that needs the base model."""
@@ -243,25 +271,33 @@ def _find_base_way(
     return replace(find_line(sums, plan.lam), branch="mixed"), blend
 
 
-def _subtract_base(inputs: Inputs) -> Callable[[Side], Iterator[tuple[int, Array]]]:
-    widen = inputs.arithmetic.widen
+def _subtract_base(inputs: Inputs) -> Differences:
+    subtract = inputs.arithmetic.sparse.subtract
 
-    def differences(side: Side) -> Iterator[tuple[int, Array]]:
-        """A parent minus the base model, piece by piece."""
-        for piece in inputs.shared:
+    def differences(side: Side, function: Callable[[int, Array], Any]) -> Iterator[Any]:
+        """What a function gives of a parent minus the base model, piece by piece."""
+
+        def apply(piece: Segment) -> Any:
+            """The same of one piece."""
             pieces = inputs.read(piece, (side, "base"))
-            yield piece.out, widen(pieces[side]) - widen(pieces["base"])
+            return function(piece.out, subtract(pieces[side], pieces["base"]))
+
+        return inputs.mapped(apply, inputs.shared)
 
     return differences
 
 
 def _find_slerp_way(plan: TensorPlan, inputs: Inputs, sums: Sums, dtype: DType) -> tuple[Arc, Blend]:
     """Slerp of the differences from the base model."""
-    differences, arithmetic = _subtract_base(inputs), inputs.arithmetic
-    pieces_of = zip(differences("chip"), differences("chat"), strict=True)
-    arc = find_slerp(
-        Sums.total(arithmetic.measure(chip, chat) for (_, chip), (_, chat) in pieces_of), plan.lam, plan.name
-    )
+    arithmetic = inputs.arithmetic
+    subtract = arithmetic.sparse.subtract
+
+    def measure(piece: Segment) -> Sums:
+        """The sums over both differences of a piece."""
+        pieces = inputs.read(piece)
+        return arithmetic.measure(*(subtract(pieces[side], pieces["base"]) for side in ("chip", "chat")))
+
+    arc = find_slerp(Sums.total(inputs.mapped(measure, inputs.shared)), plan.lam, plan.name)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A piece of the base with both parents' differences from it."""
@@ -280,8 +316,13 @@ def _find_mean_way(method: str, plan: TensorPlan, inputs: Inputs, sums: Sums, dt
     def measure_pair(i: int, j: int) -> Sums:
         """The sums over two of the parents."""
         both = sides[i], sides[j]
-        pairs = (inputs.read(piece, both) for piece in inputs.pieces)
-        return Sums.total(inputs.arithmetic.measure(*(pieces[side] for side in both)) for pieces in pairs)
+
+        def measure(piece: Segment) -> Sums:
+            """The sums over one piece."""
+            pieces = inputs.read(piece, both)
+            return inputs.arithmetic.measure(*(pieces[side] for side in both))
+
+        return Sums.total(inputs.mapped(measure, inputs.pieces))
 
     branch: Branch = "linear"
     coefficients = tuple(weight / math.fsum(weights) for weight in weights)
