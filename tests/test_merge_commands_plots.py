@@ -9,6 +9,7 @@ import io
 import math
 from pathlib import Path
 
+import numpy as np
 import pytest
 from matplotlib.lines import Line2D
 from rich.console import Console
@@ -188,3 +189,17 @@ def test_the_heat_map_has_a_cell_for_each_layer_and_projection() -> None:
     assert cells is not None
     assert cells.shape == (3, 6)
     assert float(cells[2, 0]) == pytest.approx(2.0)
+
+
+def test_each_stack_of_layers_has_places_of_its_own() -> None:
+    tower = [Profile(f"visual.blocks.{n}.attn.qkv.weight", "attention", n, 9, 1.0, 1.0, 1.0, 0.6) for n in range(3)]
+    (axes,) = draw_theta([*PROFILES, *tower], "").axes
+    ticks = [(place, label.get_text()) for place, label in zip(axes.get_xticks(), axes.get_xticklabels(), strict=True)]
+    assert [label for place, label in ticks if place in (0, 5, 7, 9)] == ["0", "5", "0", "2"]
+    assert {text.get_text() for text in axes.texts} == {"model.layers", "visual.blocks"}
+    line = next(line for line in axes.lines if line.get_linewidth() == 1.8 and np.size(line.get_xdata()) > 8)
+    places, values = np.asarray(line.get_xdata()), np.asarray(line.get_ydata())
+    assert np.isnan(values[(places > 5) & (places < 7)]).all()  # the two are not joined
+    assert np.allclose(values[places >= 7][:3], math.degrees(1.0))
+    (alone,) = draw_theta(PROFILES, "").axes
+    assert len(alone.texts) == 0

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
 from functools import partial
 from pathlib import Path
 from typing import Any
@@ -34,7 +35,7 @@ from merge.commands.survey import (
     summarise_kinds,
 )
 from merge.errors import printable
-from merge.merging.plan import KINDS, Kind
+from merge.merging.plan import KINDS, LAYER, Kind, count_layers
 from merge.merging.report import read_report
 from merge.recipe import describe_lam
 
@@ -51,6 +52,7 @@ MARKS: dict[Kind, str] = {"attention": "o", "MLP": "s", "embeddings": "D", "norm
 PICTURES = ("theta_over_depth.png", "norms_over_depth.png", "geodesic_against_linear.png", "theta_by_projection.png")
 FOLDER = "pictures"  # within a merged checkpoint
 SIZE_INCHES = (9.0, 5.0)
+STACK_GAP = 1  # places that stay empty between two stacks of layers
 BLOCKS = "▁▂▃▄▅▆▇█"
 SPARK_WIDTH = 40
 Value = Callable[[Profile], float | None]
@@ -77,6 +79,7 @@ def draw_report(checkpoint_dir: Path) -> list[Path]:
 
 def draw_theta(profiles: Sequence[Profile], title: str) -> Figure:
     """Angle between the parents, in degrees, over depth."""
+    profiles = part_stacks(profiles)
     figure, axes = _start(title, "Angle between the parents over depth")
     _scatter(axes, profiles, lambda p: None if p.theta is None else math.degrees(p.theta))
     axes.set_ylabel("theta (degrees)")
@@ -87,6 +90,7 @@ def draw_theta(profiles: Sequence[Profile], title: str) -> Figure:
 
 def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     """Both parents' norms per element; below, by how much they differ."""
+    profiles = part_stacks(profiles)
     figure = Figure(figsize=(SIZE_INCHES[0], 6.5), layout="constrained")
     upper, lower = figure.subplots(2, 1, sharex=True, height_ratios=(3, 2))
     figure.suptitle(plain(title), fontsize=11)
@@ -95,7 +99,7 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
     for kind in _kinds(profiles):
         for style, value in (("-", _chip_size), ("--", _chat_size)):
             line = median_by_layer(profiles, kind, value)
-            upper.plot(*_columns(line), style, color=COLOURS[kind], linewidth=1.5)
+            upper.plot(*_columns(_break_line(line, profiles)), style, color=COLOURS[kind], linewidth=1.5)
             ends = [
                 (_place(p, profiles), size)
                 for p in profiles
@@ -130,6 +134,7 @@ def draw_norms(profiles: Sequence[Profile], title: str) -> Figure:
 
 def draw_drift(profiles: Sequence[Profile], title: str) -> Figure:
     """How far the geodesic merge is from the linear one at the same lam, in percent, on a logarithmic scale."""
+    profiles = part_stacks(profiles)
     figure, axes = _start(title, "Geodesic against linear merge at the same lam")
     _scatter(axes, profiles, lambda p: 100 * p.drift if p.drift else None)
     axes.set_ylabel("|geodesic - linear| / |linear| (%)")
@@ -161,6 +166,42 @@ def _chip_size(profile: Profile) -> float | None:
 
 def _chat_size(profile: Profile) -> float | None:
     return profile.chat_norm / math.sqrt(profile.numel or 1) or None
+
+
+def part_stacks(profiles: Sequence[Profile]) -> list[Profile]:
+    """Profiles in which each stack of layers, such as a vision tower, has places of its own behind the one before."""
+    first = 0
+    starts = {}
+    for stack, depth in count_layers(profile.name for profile in profiles if profile.layer is not None).items():
+        starts[stack] = first
+        first += depth + STACK_GAP
+    moved = []
+    for profile in profiles:
+        match = LAYER.match(profile.name)
+        if match is not None and profile.layer is not None:
+            profile = replace(profile, layer=profile.layer + starts[match["stack"]])
+        moved.append(profile)
+    return moved
+
+
+def _find_stacks(profiles: Sequence[Profile]) -> dict[str, tuple[int, int]]:
+    """Of each stack its first place and its last, as part_stacks gives them."""
+    stacks: dict[str, tuple[int, int]] = {}
+    for profile in profiles:
+        if profile.layer is not None and (match := LAYER.match(profile.name)):
+            first, last = stacks.get(match["stack"], (profile.layer, profile.layer))
+            stacks[match["stack"]] = min(first, profile.layer), max(last, profile.layer)
+    return stacks
+
+
+def _break_line(line: Sequence[tuple[int, float]], profiles: Sequence[Profile]) -> list[tuple[float, float]]:
+    """The points of a line, which ends with each stack."""
+    ends = {last for _, last in _find_stacks(profiles).values()}
+    return [
+        point
+        for place, value in line
+        for point in ((place, value), *([(place + 0.5, math.nan)] if place in ends else []))
+    ]
 
 
 def _kinds(profiles: Sequence[Profile]) -> list[Kind]:
@@ -208,7 +249,8 @@ def _scatter(axes: Axes, profiles: Sequence[Profile], value: Value) -> None:
             axes.plot(
                 *_columns(points), MARKS[kind], color=COLOURS[kind], markersize=size, alpha=alpha, markeredgewidth=0
             )
-        axes.plot(*_columns(median_by_layer(profiles, kind, value)), color=COLOURS[kind], linewidth=1.8)
+        line = _break_line(median_by_layer(profiles, kind, value), profiles)
+        axes.plot(*_columns(line), color=COLOURS[kind], linewidth=1.8)
 
 
 def _handles(profiles: Sequence[Profile]) -> list[Line2D]:
@@ -228,11 +270,16 @@ def _dress(axes: Axes) -> None:
 def _finish(axes: Axes, profiles: Sequence[Profile], *more: Line2D) -> None:
     depth = _depth(profiles)
     start, norm, head = _ends(depth)
-    layers = [
-        tick for tick in MaxNLocator(integer=True, nbins=10).tick_values(0, max(depth - 1, 1)) if 0 <= tick <= depth - 1
-    ]
+    stacks = _find_stacks(profiles)
+    layers: dict[float, str] = {}
+    for stack, (first, last) in (stacks or {"": (0, depth - 1)}).items():
+        ticks = MaxNLocator(integer=True, nbins=max(10 // max(len(stacks), 1), 2)).tick_values(0, max(last - first, 1))
+        layers |= {first + tick: f"{tick:g}" for tick in ticks if 0 <= tick <= last - first}
+        if len(stacks) > 1:
+            name = plain(stack.rstrip("."))
+            axes.annotate(name, (first, 1.0), xycoords=("data", "axes fraction"), fontsize=8, va="bottom", color=ink())
     places = {_place(profile, profiles) for profile in profiles}
-    names = {start: "embed", **{tick: f"{tick:g}" for tick in layers}}
+    names = {start: "embed", **layers}
     names |= {place: name for place, name in ((norm, "norm"), (head, "head")) if place in places}
     axes.set_xticks(list(names), list(names.values()))
     axes.set_xlim(start - 0.4 * -start, head + 0.4 * -start)
