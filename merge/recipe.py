@@ -39,21 +39,29 @@ PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
 }
 # TIES: "top-20%" of its paper; the others: half, as in mergekit's examples
 DENSITIES = {"ties": 0.2, "dare": 0.5, "della": 0.5}
+# Whose template the output has ("auto": the chip parent's where the chat parent has none), or a known form
+CHAT_TEMPLATES = ("chat", "chip", "auto", "chatml", "llama3", "alpaca")
+DEFAULT_SHARD_GB = 5.0  # transformers' customary limit
 DEFAULT_LAM = 0.6  # the best of the paper's sweep, its figure 7
 
 
 @dataclass(frozen=True)
 class ParentRef:
-    """Where one parent comes from: its model, and the LoRA adapter to fold into it; and how much of it is taken."""
+    """Where one parent comes from: its model, and the LoRA adapters to fold into it; and how much of it is taken."""
 
     model: str
-    adapter: str | None = None
+    adapter: str | tuple[str, ...] | None = None  # several are folded in one after the other
     weight: Lam | None = None  # in the place of lam; None: 1, where another parent has one or there are more than two
     density: Lam | None = None  # None: that of [parameters]
 
+    @property
+    def adapters(self) -> tuple[str, ...]:
+        """The adapters in the order in which they are folded in."""
+        return (self.adapter,) if isinstance(self.adapter, str) else self.adapter or ()
+
     def describe(self) -> str:
-        """Both in short, for titles."""
-        return self.model if self.adapter is None else f"{self.model} + {self.adapter.rstrip('/').rpartition('/')[2]}"
+        """All in short, for titles."""
+        return " + ".join([self.model, *(adapter.rstrip("/").rpartition("/")[2] for adapter in self.adapters)])
 
 
 @dataclass(frozen=True)
@@ -109,6 +117,8 @@ class Recipe:
     unmatched: str = "refuse"
     config: str = "refuse"
     names: str = "refuse"
+    chat_template: str = "chat"  # "chip", "auto", a known form, or Jinja: see CHAT_TEMPLATES
+    shard_gb: float = DEFAULT_SHARD_GB  # the largest file of weights
     code: bool = False  # whether the chat parent's Python code is copied; else it is left out
     dtypes: tuple[tuple[str, str], ...] = ()  # (pattern of names, dtype); the first that fits decides
     parameters: Parameters = Parameters()
@@ -152,6 +162,10 @@ class Recipe:
         }
         values |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
         values |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
+        if self.chat_template != "chat":
+            values["chat_template"] = self.chat_template
+        if self.shard_gb != DEFAULT_SHARD_GB:
+            values["shard_gb"] = self.shard_gb
         if self.code:
             values["code"] = True
         if self.dtypes:

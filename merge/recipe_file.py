@@ -8,11 +8,14 @@
                    vocab, embeddings, unmatched, config, names: what decides where the parents differ; each "refuse" at
                    first
                    code = true: copy the chat parent's Python code, too
+                   chat_template = "chat" | "chip" | "auto" | "chatml" | "llama3" | "alpaca" | a text in Jinja
+                   shard_gb = 5.0: the largest file of weights
     [parameters]   density = 0.2, epsilon = 0.1, scale = 1.0, elect = true, seed = 0: of the method, see PARAMETERS
     [[schedule]]   layers = [0, 7], tensors = "*.mlp.*", lam = 0.4: the first that fits a tensor decides its lam
     [dtypes]       "*.gate.weight" = "float32": of tensors whose name fits, whatever dtype says
     [[slice]]      layers = [0, 15], parent = "chip": the output's layers in order, see Slice
-    [chip]         model = REF, adapter = REF, weight = 0.5, density = 0.3 (all but model optional)
+    [chip]         model = REF, adapter = REF, weight = 0.5, density = 0.3 (all but model optional; adapter = [REF, REF]
+                   folds one in after the other)
     [chat]         the same
     [[more]]       the same: a further parent, with the chat parent's vocabulary
     [base]         model = REF: what the parents were trained from, for the methods that need it
@@ -33,8 +36,10 @@ from merge.checks import find_unknown, guess, is_number, is_text
 from merge.errors import RecipeError
 from merge.recipe import (
     BASE_METHODS,
+    CHAT_TEMPLATES,
     DECISIONS,
     DEFAULT_LAM,
+    DEFAULT_SHARD_GB,
     DTYPES,
     METHODS,
     MORE_SIDES,
@@ -50,7 +55,7 @@ from merge.recipe import (
 TABLES = ("merge", "chip", "chat", "more", "base", "parameters", "schedule", "slice", "dtypes")
 NEEDED_TABLES = ("merge", "chip", "chat")
 PAIR: tuple[str, ...] = ("chip", "chat")
-MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", "code", *DECISIONS)
+MERGE_KEYS = ("method", "lam", "dtype", "name", "include", "exclude", "code", "chat_template", "shard_gb", *DECISIONS)
 SCHEDULE_KEYS = ("layers", "tensors", "lam")
 SLICE_KEYS = ("layers", "parent")
 SLICE_PARENTS = ("both", "chip", "chat")
@@ -150,7 +155,8 @@ def _spell_out_residual(
 
 def _parse_parent(given: Mapping[str, Any]) -> ParentRef:
     shares = {key: _parse_lam(given[key]) for key in ("weight", "density") if key in given}
-    return ParentRef(given["model"], given.get("adapter"), **shares)
+    adapter = given.get("adapter")
+    return ParentRef(given["model"], tuple(adapter) if isinstance(adapter, list) else adapter, **shares)
 
 
 def _parse_lam(value: Any) -> Lam:
@@ -186,6 +192,15 @@ def _merge_problems(merge: Mapping[str, Any]) -> list[str]:
     if not isinstance(merge.get("code", False), bool):
         problems.append(f"merge.code is {merge['code']!r} (allowed: true, false)")
 
+    template = merge.get("chat_template", "chat")
+    if not isinstance(template, str) or (template not in CHAT_TEMPLATES and "{" not in template):
+        problems.append(
+            f"merge.chat_template is {template!r} (allowed: {', '.join(CHAT_TEMPLATES)}, or a text in Jinja)"
+            f"{guess(template, CHAT_TEMPLATES)}"
+        )
+    if not is_number(shard_gb := merge.get("shard_gb", DEFAULT_SHARD_GB), 1e-6, 1e6):
+        problems.append(f"merge.shard_gb is {shard_gb!r} (allowed: a number of GB above 0)")
+
     name = merge.get("name", "chipalign-merge")
     if not isinstance(name, str) or not NAME.fullmatch(name):
         problems.append(
@@ -209,8 +224,11 @@ def _parent_problems(table: str, parent: Mapping[str, Any], keys: tuple[str, ...
             f'{table}.model is missing (allowed: a folder, "org/name", "org/name@revision" or "package:NAME")'
         )
     for key in BASE_KEYS:
-        if key in parent and not is_text(parent[key]):
-            problems.append(f"{table}.{key} is {parent[key]!r} (allowed: a text that is not empty)")
+        value = parent.get(key)
+        is_list = key == "adapter" and isinstance(value, list) and bool(value) and all(map(is_text, value))
+        if key in parent and not is_text(value) and not is_list:
+            allowed = "a text that is not empty" + (", or a list of them" if key == "adapter" else "")
+            problems.append(f"{table}.{key} is {value!r} (allowed: {allowed})")
     return problems
 
 

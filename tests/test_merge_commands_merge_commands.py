@@ -119,9 +119,22 @@ def test_weights_are_cut_into_files_of_a_size(recipe: Path) -> None:
 
 
 def test_options_decide_what_a_recipe_decides() -> None:
-    arguments = ["--chip", "a", "--instruct", "b", "--chat-adapter", "c", "--method", "slerp", "--vocab", "union"]
+    arguments = [
+        "--chip",
+        "a",
+        "--instruct",
+        "b",
+        "--chat-adapter",
+        "c",
+        "--chat-adapter",
+        "d",
+        "--method",
+        "slerp",
+        "--vocab",
+        "union",
+    ]
     recipe = find_recipe(build_parser().parse_args([*arguments, "--config", "chip"]))
-    assert (recipe.chat.adapter, recipe.chip.adapter) == ("c", None)
+    assert (recipe.chat.adapters, recipe.chip.adapters) == (("c", "d"), ())
     assert (recipe.method, recipe.vocab, recipe.config, recipe.lam) == ("slerp", "union", "chip", 0.6)
 
 

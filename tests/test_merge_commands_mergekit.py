@@ -79,6 +79,14 @@ CONVERTED: list[tuple[str, dict[str, Any]]] = [
             "chip": {"model": "b", "adapter": "lora", "weight": 0.1},
         },
     ),
+    (
+        f"merge_method: slerp\n{PAIR}parameters: {{t: 0.4}}\nchat_template: llama3",
+        {"merge": {"method": "slerp", "lam": 0.4, "chat_template": "llama3"}},
+    ),
+    (
+        f"merge_method: slerp\n{PAIR}parameters: {{t: 0.4}}\nchat_template: '{{{{ messages }}}}'",
+        {"merge": {"method": "slerp", "lam": 0.4, "chat_template": "{{ messages }}"}},
+    ),
     ("merge_method: karcher\n" + models("a", "b", "c"), {"merge": {"method": "geodesic"}, "more": [{"model": "c"}]}),
     (
         "merge_method: ties\nbase_model: base\nparameters: {normalize: true, int8_mask: true, lambda: 1.5, weight: 1}\n"
@@ -145,7 +153,7 @@ REFUSED = [
     (f"merge_method: slerp\n{PAIR}parameters: {{t: x}}", "t 'x'"),
     (f"merge_method: slerp\n{PAIR}parameters: {{t: 1, gamma: 1}}", "the parameter gamma"),
     (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\ndtype: float64", "dtype float64"),
-    (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\nchat_template: chatml", "chat_template: the output has"),
+    (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\nchat_template: exaone", "chat_template exaone .known: auto"),
     (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\nmodules: {{}}", "modules: a recipe has nothing like it"),
     (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\ntokenizer_source: org/other", "the tokenizer of org/other"),
     (f"merge_method: slerp\n{PAIR}parameters: {{t: 1}}\ntokenizer: {{tokens: {{}}}}", "tokenizer.tokens"),
@@ -185,7 +193,7 @@ def test_what_a_recipe_cannot_say_is_listed(text: str, problem: str) -> None:
 
 
 def test_what_differs_is_noted() -> None:
-    notes = convert_config(yaml.safe_load(CONVERTED[7][0]), None, lambda ref: ref).notes
+    notes = convert_config(yaml.safe_load(CONVERTED[9][0]), None, lambda ref: ref).notes
     assert "the last norm and the head take the last value of a list over depth; mergekit takes the first" in notes
     assert any(note.startswith("the chat parent, which gives config, tokenizer and template, is a;") for note in notes)
     even = convert_config(yaml.safe_load(CONVERTED[0][0]), None, lambda ref: ref).notes

@@ -150,7 +150,7 @@ def test_a_parents_folder_is_found_through_its_adapter_too(tmp_path: Path) -> No
     base = write_llama(tmp_path / "base", seed=1)
     with ExitStack() as stack:
         assert (
-            open_source(base, write_adapter(tmp_path / "adapter", base, seed=2), stack, NumpyArithmetic()).folder
+            open_source(base, [write_adapter(tmp_path / "adapter", base, seed=2)], stack, NumpyArithmetic()).folder
             == base
         )
 

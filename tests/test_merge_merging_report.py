@@ -17,7 +17,7 @@ from tests.rows import for_each
 
 RECIPE = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
 ADAPTER = Parent("adapter", Path("a"), "cc", {"adapter_model.safetensors": "c1"})
-CHIP = Parent("chip", Path("c"), "aa", {"model.safetensors": "a1"}, licence="mit", adapter=ADAPTER)
+CHIP = Parent("chip", Path("c"), "aa", {"model.safetensors": "a1"}, licence="mit", adapters=(ADAPTER,))
 CHAT = Parent("chat", Path("i"), "bb", {"model.safetensors": "b1"}, revision="v1")
 PARENTS = Parents(CHIP, CHAT)
 
@@ -93,8 +93,8 @@ def test_other_values_contents_or_sizes_are_another_merge(tmp_path: Path) -> Non
     assert not is_same_merge(document, replace(RECIPE, lam=0.5), PARENTS, tmp_path)
     assert not is_same_merge(document, RECIPE, Parents(replace(CHIP, blake3="xx"), CHAT), tmp_path)
     assert not is_same_merge(document, RECIPE, Parents(CHIP, replace(CHAT, blake3="xx")), tmp_path)
-    assert not is_same_merge(document, RECIPE, Parents(replace(CHIP, adapter=None), CHAT), tmp_path)
-    assert not is_same_merge(document, RECIPE, Parents(CHIP, replace(CHAT, adapter=ADAPTER)), tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(replace(CHIP, adapters=()), CHAT), tmp_path)
+    assert not is_same_merge(document, RECIPE, Parents(CHIP, replace(CHAT, adapters=(ADAPTER,))), tmp_path)
     assert not is_same_merge(document, RECIPE, replace(PARENTS, base=CHAT), tmp_path)
     assert not is_same_merge({**document, "format": 0}, RECIPE, PARENTS, tmp_path)
     assert not is_same_merge({**document, "files": {}}, RECIPE, PARENTS, tmp_path)

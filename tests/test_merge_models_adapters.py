@@ -16,12 +16,16 @@ from transformers import AutoModelForCausalLM, GPT2Config, GPT2LMHeadModel, GptO
 
 from merge.arithmetic.choice import find_arithmetic
 from merge.errors import AdapterMismatch, AdapterUnsupported, CheckpointCorrupt, CheckpointNotFound
-from merge.models import adapters
+from merge.merging.card import render_card
+from merge.merging.merger import merge_parents
+from merge.merging.verify import VerifyOptions, verify_checkpoint
+from merge.models import adapters, folding
 from merge.models.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale, find_unsupported
 from merge.models.checkpoint import Checkpoint
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
+from merge.settings import MergeSettings
 from tests.rows import for_each
-from tests.tiny_models import read_tensors, rewrite_tensors, to_tensor, write_adapter, write_llama
+from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, to_tensor, write_adapter, write_llama
 
 ARITHMETIC = find_arithmetic("cpu")
 UP = "model.layers.0.mlp.down_proj"
@@ -69,6 +73,7 @@ def rewrite_adapter_config(folder: Path, **changes: Any) -> None:
         {"alpha_pattern": {"layers.1.self_attn.q_proj": 11, "down_proj": 2}},
         {"init_lora_weights": "gaussian"},
         {"use_dora": True},
+        {"use_dora": True, "target_modules": ["embed_tokens", "q_proj"]},
         {"use_dora": True, "use_rslora": True, "modules_to_save": ["lm_head"]},
         {"modules_to_save": ["embed_tokens", "lm_head", "input_layernorm"]},
         {"bias": "all"},
@@ -90,12 +95,21 @@ def test_folding_agrees_with_peft(tmp_path: Path, changes: dict[str, Any]) -> No
 
 
 @pytest.mark.filterwarnings("ignore")
-def test_layers_that_store_their_transpose_are_folded_as_peft_does(tmp_path: Path) -> None:
+@pytest.mark.parametrize("dora", [False, True])
+def test_layers_that_store_their_transpose_are_folded_as_peft_does(
+    tmp_path: Path, dora: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(folding, "CHUNK", 100)  # several pieces
     torch.manual_seed(0)
     base = tmp_path / "base"
     GPT2LMHeadModel(GPT2Config(n_embd=16, n_layer=1, n_head=2, vocab_size=32, n_positions=16)).save_pretrained(base)
     adapter = write_adapter(
-        tmp_path / "adapter", base, seed=2, target_modules=["c_attn", "c_proj", "wte"], fan_in_fan_out=True
+        tmp_path / "adapter",
+        base,
+        seed=2,
+        target_modules=["c_attn", "c_proj", "wte"],
+        fan_in_fan_out=True,
+        use_dora=dora,
     )
     expected = fold_with_peft(base, adapter)
     for name, tensor in fold_all(base, adapter).items():
@@ -120,6 +134,32 @@ def test_stacks_of_experts_are_folded_as_peft_does(tmp_path: Path, rslora: bool)
     assert changed == {f"model.layers.0.{name}" for name in (*targets, "self_attn.q_proj.weight")}
     for name, tensor in folded.items():
         torch.testing.assert_close(tensor, expected[name], rtol=2e-6, atol=1e-6)
+
+
+@pytest.mark.filterwarnings("ignore")
+def test_adapters_in_a_row_are_folded_as_peft_folds_one_after_the_other(tmp_path: Path) -> None:
+    base = write_llama(tmp_path / "base", seed=1, num_hidden_layers=1, tie_word_embeddings=False)
+    kinds: list[dict[str, Any]] = [{}, {"use_dora": True}, {"modules_to_save": ["lm_head"], "alpha": 3}]
+    adapters = [write_adapter(tmp_path / str(n), base, seed=n, **kind) for n, kind in enumerate(kinds)]
+    model: Any = AutoModelForCausalLM.from_pretrained(base, dtype=torch.float32)
+    for adapter in adapters:
+        model = PeftModel.from_pretrained(model, adapter).merge_and_unload()
+
+    chat = write_llama(tmp_path / "chat", seed=4, num_hidden_layers=1, tie_word_embeddings=False)
+    settings = MergeSettings(tmp_path / "home")
+    merge_parents(make_recipe(base, chat, *adapters, lam=1.0), tmp_path / "out", settings, render_card)
+    for name, tensor in read_tensors(tmp_path / "out").items():
+        torch.testing.assert_close(tensor, model.state_dict()[name], rtol=2e-6, atol=1e-6)
+
+    def verify() -> tuple[str, ...]:
+        return verify_checkpoint(tmp_path / "out", VerifyOptions(sample=None), settings, lambda text: None).problems
+
+    assert verify() == ()
+    report = json.loads((tmp_path / "out/merge_report.json").read_text())
+    assert [each["ref"] for each in report["parents"]["chip"]["adapter"]] == list(map(str, adapters))
+    assert (tmp_path / "out/README.md").read_text().count("| chip adapter |") == 3
+    write_adapter(adapters[1], base, seed=9)
+    assert any("the chip adapter" in problem and "is not the one that was merged" in problem for problem in verify())
 
 
 def test_an_adapter_under_other_prefixes_finds_its_tensors(tmp_path: Path) -> None:

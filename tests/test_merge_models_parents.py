@@ -34,7 +34,7 @@ def folder_bytes(folder: Path) -> dict[str, bytes]:
 def test_a_folder_is_found_relative_to_the_recipe(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "recipes" / "chip", seed=1)
     parent = resolve("chip", tmp_path, base=tmp_path / "recipes")
-    assert (parent.folder, parent.ref, parent.revision, parent.adapter) == (folder, "chip", None, None)
+    assert (parent.folder, parent.ref, parent.revision, parent.adapters) == (folder, "chip", None, ())
 
 
 def test_a_hash_is_blake3_as_its_specification_gives_it(tmp_path: Path) -> None:
@@ -72,9 +72,9 @@ def test_an_adapter_has_a_hash_of_its_own(tmp_path: Path) -> None:
     write_adapter(tmp_path / "adapter", base, seed=2)
     (tmp_path / "adapter" / "README.md").write_text("---\nlicense: cc-by-4.0\n---\n")
     parent = resolve("base", tmp_path, adapter="adapter", base=tmp_path)
-    assert parent.adapter is not None
-    assert sorted(parent.adapter.files) == ["adapter_config.json", "adapter_model.safetensors"]
-    assert parent.adapter.licence == "cc-by-4.0"
+    [folded] = parent.adapters
+    assert sorted(folded.files) == ["adapter_config.json", "adapter_model.safetensors"]
+    assert folded.licence == "cc-by-4.0"
     assert parent.blake3 == resolve("base", tmp_path, base=tmp_path).blake3
 
 
@@ -193,7 +193,7 @@ def test_a_mistake_that_can_be_seen_here_comes_before_any_download(tmp_path: Pat
 def test_parents_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -> None:
     folders = [write_llama(tmp_path / name, seed, num_hidden_layers=1) for name, seed in (("a", 1), ("b", 2))]
     resolver = Resolver(tmp_path, MergeSettings(tmp_path / "home"), lambda text: None)
-    assert [folder for folder, _ in resolver.look_all([(ParentRef("b"), "chip"), (ParentRef("a"), "chat")])] == [
+    assert [folder for (folder,) in resolver.look_all([(ParentRef("b"), "chip"), (ParentRef("a"), "chat")])] == [
         folders[1],
         folders[0],
     ]

@@ -81,6 +81,16 @@ def test_all_problems_are_listed_at_once() -> None:
     assert len(problems) == 10
 
 
+def test_adapters_in_a_row_are_a_list() -> None:
+    recipe = parse_recipe({**GOOD, "chip": {"model": "a", "adapter": ["b/c", "d"]}}, base=Path(), source="r.toml")
+    assert recipe.chip == ParentRef("a", ("b/c", "d"))
+    assert recipe.chip.adapters == ("b/c", "d")
+    assert recipe.chip.describe() == "a + c + d"
+    for wrong in ([], ["a", ""], [3], {"a": "b"}):
+        with pytest.raises(RecipeError, match=r"chip\.adapter is .* \(allowed: a text that is not empty, or a list of"):
+            parse_recipe({**GOOD, "chip": {"model": "a", "adapter": wrong}}, base=Path(), source="r.toml")
+
+
 @for_each("table", ["merge", "chip", "chat"])
 def test_missing_tables_are_named(table: str) -> None:
     data = {key: value for key, value in GOOD.items() if key != table}

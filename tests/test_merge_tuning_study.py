@@ -129,7 +129,7 @@ def test_weights_in_place_are_those_of_the_merge_on_disk(pair_folder: Path, tmp_
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        folders = {side: (pair_folder / side, None) for side in ("chip", "chat")}
+        folders = {side: (pair_folder / side,) for side in ("chip", "chat")}
         scorer = Scorer(recipe, open_folders(folders, recipe, stack, arithmetic), arithmetic, threads=2)
         scorer.set_weights(recipe)
         scores = scorer.score(questions)
@@ -222,7 +222,7 @@ def test_tensors_with_other_names_in_memory_are_refused(pair_folder: Path, tmp_p
     from contextlib import ExitStack
 
     with ExitStack() as stack:
-        folders = {side: (tmp_path / side, None) for side in ("chip", "chat")}
+        folders = {side: (tmp_path / side,) for side in ("chip", "chat")}
         pair = open_folders(folders, recipe, stack, arithmetic)
         with pytest.raises(
             SearchImpossible, match=r"1 tensors have other names in memory than on disk, model\.stranger"
@@ -230,7 +230,7 @@ def test_tensors_with_other_names_in_memory_are_refused(pair_folder: Path, tmp_p
             Scorer(recipe, pair, arithmetic, threads=1)
         for side in ("chip", "chat"):
             rewrite_config(tmp_path / side, model_type="no-such-model")
-        folders = {side: (tmp_path / side, None) for side in ("chip", "chat")}
+        folders = {side: (tmp_path / side,) for side in ("chip", "chat")}
         pair = open_folders(folders, recipe, stack, arithmetic)
         with pytest.raises(SearchImpossible, match="cannot be loaded here"):
             Scorer(recipe, pair, arithmetic, threads=1)

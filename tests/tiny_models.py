@@ -129,7 +129,7 @@ def rewrite_config(folder: Path, **changes: Any) -> None:
     path.write_text(json.dumps({**json.loads(path.read_text()), **changes}))
 
 
-def make_recipe(chip: Path, chat: Path, adapter: Path | None = None, **values: Any) -> Recipe:
-    """A recipe over folders; float32 unless said otherwise."""
-    chip_ref = ParentRef(str(chip), None if adapter is None else str(adapter))
+def make_recipe(chip: Path, chat: Path, *adapters: Path, **values: Any) -> Recipe:
+    """A recipe over folders, adapters for the chip parent; float32 unless said otherwise."""
+    chip_ref = ParentRef(str(chip), tuple(map(str, adapters)) or None)
     return Recipe(chip=chip_ref, chat=ParentRef(str(chat)), base=Path.cwd(), **{"dtype": "float32", **values})

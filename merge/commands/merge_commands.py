@@ -50,7 +50,7 @@ def build_parser() -> argparse.ArgumentParser:
     parser.add_argument(
         "--plots", action="store_true", help="put pictures of angles, norms and differences beside the card"
     )
-    parser.add_argument("--shard-gb", type=factor, default=5.0, metavar="N", help="largest file of weights (default 5)")
+    parser.add_argument("--shard-gb", type=factor, metavar="N", help="largest file of weights (default 5)")
 
     _add_threads(parser)
     parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
@@ -172,8 +172,9 @@ def _add_parents(parser: argparse.ArgumentParser) -> None:
     )
     parser.add_argument("--chip", metavar="REF", help="the chip-domain model")
     parser.add_argument("--instruct", metavar="REF", help="the chat model")
-    parser.add_argument("--chip-adapter", metavar="REF", help="a LoRA adapter to fold into the chip model")
-    parser.add_argument("--chat-adapter", metavar="REF", help="a LoRA adapter to fold into the chat model")
+    for side in ("chip", "chat"):
+        what = f"a LoRA adapter to fold into the {side} model; several are folded in their order"
+        parser.add_argument(f"--{side}-adapter", action="append", metavar="REF", help=what)
     parser.add_argument("--dtype", help="auto (as the parents, the default), bfloat16, float16 or float32")
     parser.add_argument("--lam", type=float, help=f"0 is the chat model, 1 the chip model (default {DEFAULT_LAM})")
     methods = f"{', '.join(BASELESS)} (default {BASELESS[0]}); others need a recipe's [base]"
@@ -200,7 +201,7 @@ def merge(argv: list[str]) -> int:
     if args.dry_run:
         return show_plan(recipe, as_json=args.json)
     options = {"force": args.force, "plots": args.plots, "threads": args.threads, "device": args.device}
-    options["shard_bytes"] = round(args.shard_gb * 1e9)
+    options["shard_bytes"] = None if args.shard_gb is None else round(args.shard_gb * 1e9)
     outcome, seconds = run_merge(recipe, args.out, MergeSettings.from_env(), **options)
     place = {"checkpoint_dir": str(outcome.checkpoint_dir), "reused": outcome.reused}
     document = {**place, **recipe.values(), **outcome.totals, "seconds": round(seconds, 3)}

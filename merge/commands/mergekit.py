@@ -42,6 +42,7 @@ CHAT_NAME = re.compile(r"chat|instruct|(^|[-_/])it($|[-_/])", re.IGNORECASE)
 TOP_KEYS = (
     "merge_method base_model models slices parameters dtype out_dtype tokenizer_source tokenizer chat_template".split()
 )
+KNOWN_FORMS = ("chatml", "llama3", "alpaca")  # of mergekit's names for templates
 OVER_DEPTH = ("lam", "weight", "density")  # what may be a list
 IGNORED = ("int8_mask", "max_iter", "tol")  # how mergekit computes, not what
 METHOD_NOTES = {
@@ -457,10 +458,12 @@ def _add_output(merge: dict[str, Any], config: Mapping[str, Any], sides: Mapping
         else:
             found.refuse(f"the tokenizer of {given}, which is neither chip nor chat parent")
     template = config.get("chat_template")
-    if template == "auto":
-        found.notes.append("the chat template is the chat parent's")
+    if template in ("auto", *KNOWN_FORMS) or (isinstance(template, str) and "{" in template):
+        merge["chat_template"] = template
+        if template == "auto":
+            found.notes.append("the chat template is the chat parent's, or the chip parent's where it has none")
     elif template is not None:
-        found.refuse("chat_template: the output has the chat parent's. Put the template into that parent's folder")
+        found.refuse(f"chat_template {template} (known: auto, {', '.join(KNOWN_FORMS)}, or a text in Jinja)")
 
 
 def _read_slices(

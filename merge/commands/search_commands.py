@@ -174,8 +174,9 @@ def spell_out(recipe: Recipe, folder: Path) -> dict[str, Any]:
     lists = {key: values.pop(key) for key in ("parameters", "schedule", "slice") if key in values}
     tables: dict[str, Any] = {"merge": values}
     for ref, side in recipe.parents():
-        given = {"model": ref.model} | ({} if ref.adapter is None else {"adapter": ref.adapter})
-        given = {key: _move(text, recipe.base, folder) for key, text in given.items()}
+        given: dict[str, Any] = {"model": _move(ref.model, recipe.base, folder)}
+        if adapters := [_move(adapter, recipe.base, folder) for adapter in ref.adapters]:
+            given["adapter"] = adapters if len(adapters) > 1 else adapters[0]
         given |= {key: by_side[side] for key, by_side in shares.items() if side in by_side}
         if side in MORE_SIDES:
             tables.setdefault("more", []).append(given)

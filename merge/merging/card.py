@@ -183,13 +183,13 @@ def _pictures(with_plots: bool) -> str:
 
 
 def _sources(parent: Parent) -> list[Parent]:
-    return [parent] if parent.adapter is None else [parent, parent.adapter]
+    return [parent, *parent.adapters]
 
 
 def _parent_rows(parents: Parents) -> str:
     named = []
     for side, parent in parents.by_side().items():
-        named += [(side, parent), *([(f"{side} adapter", parent.adapter)] if parent.adapter else [])]
+        named += [(side, parent), *((f"{side} adapter", adapter) for adapter in parent.adapters)]
     return "\n".join(
         f"| {what} | {literal(each.ref)} | {literal(each.revision or '')} | "
         f"{literal(each.licence) if each.licence else UNKNOWN_LICENCE} | `{each.blake3}` |"

@@ -24,6 +24,7 @@ from typing import Any
 from merge.errors import CheckpointCorrupt
 from merge.merging.pairing import Pair
 from merge.merging.plan import FLOAT_NAMES, find_dtypes
+from merge.merging.templates import find_template, replace_template
 from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
 from merge.models.config import TEXT, VOCAB_SIZE, names_token, take_settings
@@ -70,6 +71,7 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> Companions:
     if vocab == "union":
         files = {name: raw for name, raw in files.items() if not is_tokenizer_file(name) or name in UNION_FILES}
         files[TOKENIZER] = _join(pair)
+    files = replace_template(files, find_template(recipe, pair))
     files[CONFIG] = _dump(config)
     if recipe.code:
         return Companions(files, left=tuple(name for name in find_left(chat) if not is_code(name)))

@@ -8,9 +8,9 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
-from pathlib import Path
 
 from merge.merging.pairing import Pair
+from merge.merging.templates import has_template
 from merge.models.beside import find_companions, is_tokenizer_file
 from merge.models.checkpoint import read_json_object
 from merge.models.layout import ADAPTER_CONFIG
@@ -38,19 +38,17 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
 def doubt_parents(parents: Parents) -> list[str]:
     """What is odd about the parents' contents."""
     found = []
-    adapters = [None if parent.adapter is None else parent.adapter.blake3 for parent in (parents.chip, parents.chat)]
+    adapters = [[adapter.blake3 for adapter in parent.adapters] for parent in (parents.chip, parents.chat)]
     if parents.chip.blake3 == parents.chat.blake3 and adapters[0] == adapters[1]:
         found.append(SAME)
     for side, parent in parents.by_side().items():
-        found += _doubt_adapter(side, parent)
+        found += [doubt for adapter in parent.adapters for doubt in _doubt_adapter(side, parent, adapter)]
     return found
 
 
-def _doubt_adapter(side: str, parent: Parent) -> list[str]:
+def _doubt_adapter(side: str, parent: Parent, adapter: Parent) -> list[str]:
     """Whether an adapter names another base than the model that it is folded into, as far as names say."""
-    if parent.adapter is None:
-        return []
-    base = read_json_object(parent.adapter.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
+    base = read_json_object(adapter.folder / ADAPTER_CONFIG).get("base_model_name_or_path")
     if not isinstance(base, str) or not base:
         return []
     said = read_json_object(parent.folder / "config.json").get("_name_or_path")
@@ -62,14 +60,6 @@ def _doubt_adapter(side: str, parent: Parent) -> list[str]:
 
 def _last_part(name: str) -> str:
     return name.partition("@")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].lower()
-
-
-def has_template(folder: Path) -> bool:
-    """Whether a model folder has a chat template, in one of the three places."""
-    if any((folder / name).is_file() for name in ("chat_template.jinja", "chat_template.json")):
-        return True
-    config = folder / "tokenizer_config.json"
-    return config.is_file() and bool(read_json_object(config).get("chat_template"))
 
 
 def doubt_angles(angles: Iterable[tuple[int, float | None]]) -> list[str]:

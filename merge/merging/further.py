@@ -2,7 +2,7 @@
 
 It reads headers, configs and tokenizers, and no tensor.
 
-    pair = join_parents(check_pair(chip, chat, recipe), {"third": third})
+    pair = join_parents(check_pair(chip, chat, recipe), {"third": third}, recipe)
 """
 
 from __future__ import annotations
@@ -11,17 +11,22 @@ from collections.abc import Mapping
 from dataclasses import replace
 
 from merge.errors import ParentsMismatch
+from merge.merging.alignment import Aligned, align_source
 from merge.merging.configs import compare_configs, find_quantised
 from merge.merging.pairing import Pair, compare_specs
 from merge.merging.vocabularies import compare_cutting, compare_vocabularies, find_vocabulary
 from merge.models.checkpoint import TensorSource
+from merge.recipe import Recipe
 
 
-def join_parents(pair: Pair, more: Mapping[str, TensorSource]) -> Pair:
+def join_parents(pair: Pair, more: Mapping[str, TensorSource], recipe: Recipe) -> Pair:
     """The pair with further parents, by side. Raises ParentsMismatch: with every difference."""
-    if found := [problem for side, source in more.items() for problem in find_misfits(side, source, pair)]:
+    aligned = Aligned(pair.chip, pair.chat)
+    same = {side: align_source(source, pair.chat, (side, "chat"), aligned) for side, source in more.items()}
+    found = [mismatch.describe() for mismatch in aligned.found if mismatch.is_open(recipe)]
+    if found := found + [problem for side, source in same.items() for problem in find_misfits(side, source, pair)]:
         raise ParentsMismatch(found)
-    return replace(pair, more=more)
+    return replace(pair, more=same)
 
 
 def find_misfits(side: str, source: TensorSource, pair: Pair) -> list[str]:

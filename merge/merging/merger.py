@@ -43,12 +43,13 @@ from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
 from merge.merging.loading import LoadingCheck
 from merge.merging.pairing import Pair, check_pair
-from merge.merging.passes import merge_tensor
+from merge.merging.passes import Mapped, merge_tensor
+from merge.merging.piece_threads import PieceThreads
 from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.beside import is_code
-from merge.models.checkpoint import SHARD_BYTES, CheckpointWriter, hash_whole
+from merge.models.checkpoint import CheckpointWriter, hash_whole
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores
 from merge.models.staging import empty_folder, staged_folder
@@ -119,7 +120,7 @@ def merge_sweep(
     *,
     force: bool = False,
     watcher: Watcher | None = None,
-    shard_bytes: int = SHARD_BYTES,
+    shard_bytes: int | None = None,
     threads: int | None = None,
     device: str = "cpu",
     resolver: Resolver | None = None,
@@ -129,9 +130,9 @@ def merge_sweep(
 
     A folder that holds this very merge already stays as it is, unless `force`. render_card gives the text of README.md.
     threads: does not change the output; None: as many as there are cores. device: "cpu", or a GPU's name in torch,
-    whose sums may differ in the last of fifteen digits. resolver: of the same recipe, where it has begun to hash
-    already. try_loading: whether transformers must load config, tokenizer and processor of the output; it tries while
-    tensors are merged.
+    whose sums may differ in the last of fifteen digits. shard_bytes: None: as the recipe says. resolver: of the same
+    recipe, where it has begun to hash already. try_loading: whether transformers must load config, tokenizer and
+    processor of the output; it tries while tensors are merged.
 
     Raises what its parts raise: a failed merge leaves every folder as it was.
     """
@@ -154,7 +155,10 @@ def merge_sweep(
     if todo:
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack, arithmetic)
-            outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
+            outputs = [
+                prepare_output(recipe, out, parents, pair, shard_bytes or round(recipe.shard_gb * 1e9), stack)
+                for recipe, out in todo
+            ]
             check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if try_loading else None
             for sentence in [
                 *describe_left(outputs[0].companions, pair.chat.config),
@@ -216,19 +220,19 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
 def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic) -> Pair:
     """The parents opened, until `stack` closes them, and compared. Raises what opening and check_pair raise."""
     folders = {
-        side: (parent.folder, None if parent.adapter is None else parent.adapter.folder)
+        side: (parent.folder, *(adapter.folder for adapter in parent.adapters))
         for side, parent in parents.by_side().items()
     }
     return open_folders(folders, recipe, stack, arithmetic)
 
 
 def open_folders(
-    folders: Mapping[str, tuple[Path, Path | None]], recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic
+    folders: Mapping[str, tuple[Path, ...]], recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic
 ) -> Pair:
-    """The same from folders of models, each perhaps with an adapter's, by side."""
-    sources = {side: open_source(folder, adapter, stack, arithmetic) for side, (folder, adapter) in folders.items()}
+    """The same from folders of models, each with those of its adapters, by side."""
+    sources = {side: open_source(folder, adapters, stack, arithmetic) for side, (folder, *adapters) in folders.items()}
     chip, chat, base = sources.pop("chip"), sources.pop("chat"), sources.pop("base", None)
-    return join_parents(check_pair(chip, chat, recipe, base), sources)
+    return join_parents(check_pair(chip, chat, recipe, base), sources, recipe)
 
 
 def prepare_output(
@@ -274,8 +278,8 @@ def merge_tensors(
 ) -> list[tuple[TensorResult, ...]]:
     """Merge all planned tensors into the writers' files; returns each output's results in the order of the names.
 
-    A thread takes a whole tensor, the largest first; the number of threads changes neither a tensor's pieces nor the
-    order of its sums.
+    A thread takes a whole tensor, the largest first, and others compute the pieces of large ones; the number of threads
+    changes neither a tensor's pieces nor the order of its sums.
     """
     total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
     watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
@@ -285,11 +289,15 @@ def merge_tensors(
     results: list[list[TensorResult]] = []
     done_bytes = 0
 
-    with single_threaded_blas(), ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool:
+    with (
+        single_threaded_blas(),
+        ThreadPoolExecutor(threads, thread_name_prefix="merge") as pool,
+        PieceThreads(threads) as pieces,
+    ):
         by_size = sorted(
             range(len(outputs[0].plans)), key=lambda n: (-outputs[0].plans[n].n_bytes, outputs[0].plans[n].name)
         )
-        futures = {pool.submit(_merge_nth, n, pair, outputs, arithmetic): n for n in by_size}
+        futures = {pool.submit(_merge_nth, n, pair, outputs, arithmetic, pieces.map): n for n in by_size}
         try:
             for future in as_completed(futures):
                 results.append(future.result())
@@ -302,15 +310,16 @@ def merge_tensors(
     return list(zip(*results, strict=True))
 
 
-def _merge_nth(n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithmetic) -> list[TensorResult]:
+def _merge_nth(
+    n: int, pair: Pair, outputs: Sequence[Output], arithmetic: Arithmetic, mapped: Mapped
+) -> list[TensorResult]:
     """The n-th tensor in every output that lacks it."""
     name = outputs[0].plans[n].name
     results = {k: done for k, output in enumerate(outputs) if (done := _find_done(name, output)) is not None}
     todo = [k for k in range(len(outputs)) if k not in results]
     if todo:
-        merged = merge_tensor(
-            [(outputs[k].plans[n], outputs[k].writer) for k in todo], pair, outputs[0].recipe.parameters, arithmetic
-        )
+        parts = [(outputs[k].plans[n], outputs[k].writer) for k in todo]
+        merged = merge_tensor(parts, pair, outputs[0].recipe.parameters, arithmetic, mapped)
         for k, result in zip(todo, merged, strict=True):
             outputs[k].journal.add(result)
             results[k] = result

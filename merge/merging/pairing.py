@@ -2,7 +2,7 @@
 
 Configs, tokenizers and headers are compared; every mismatch is listed at once, each with the recipe setting that
 decides it. Nothing is truncated, padded or tied here: merge.merging.plan says what a setting means for each tensor.
-Names that differ only in a prefix are made the same where the recipe says so (merge.models.names).
+Names that differ in a known way are made the same where the recipe says so (merge.merging.alignment).
 
 A merge in which the parents share less than SMALLEST_SHARE of the weights is refused, whatever the recipe says
 (find_share).
@@ -19,6 +19,7 @@ from dataclasses import dataclass, field
 
 from merge.arithmetic.dtypes import FLOATS, WHOLE
 from merge.errors import ParentsMismatch
+from merge.merging.alignment import align_sources
 from merge.merging.configs import compare_configs, find_quantised
 from merge.merging.mismatch import Mismatch
 from merge.merging.vocabularies import (
@@ -33,7 +34,6 @@ from merge.merging.vocabularies import (
     find_vocabulary,
 )
 from merge.models.checkpoint import TensorSource, TensorSpec
-from merge.models.names import Renamed, describe_names, is_leftover, match_names
 from merge.models.vocabulary import RowMap, Vocabulary, match_rows
 from merge.recipe import Recipe
 
@@ -82,7 +82,8 @@ def check_pair(
 
     Raises ParentsMismatch: with every difference that the recipe leaves undecided.
     """
-    chip, chat, base, renamed = align_names(chip, chat, base, "refuse" if recipe is None else recipe.names)
+    aligned = align_sources(chip, chat, base, "refuse" if recipe is None else recipe.names)
+    chip, chat, base, renamed = aligned.chip, aligned.chat, aligned.base, aligned.found
     chip_vocab, chat_vocab, base_vocab = (
         None if source is None else find_vocabulary(source) for source in (chip, chat, base)
     )
@@ -92,7 +93,11 @@ def check_pair(
     if quantised := find_quantised(chip, "chip") + find_quantised(chat, "chat"):
         found += quantised  # its tensors are not the weights: nothing is said of them
     else:
-        found += compare_specs(chip.specs, chat.specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
+        specs = [
+            {name: spec for name, spec in source.specs.items() if name not in aligned.refused}
+            for source in (chip, chat)
+        ]
+        found += compare_specs(*specs, lacks_head=has_lost_head(chip) or has_lost_head(chat))
         if find_share(chip.specs, chat.specs) < SMALLEST_SHARE:
             found = [mismatch for mismatch in found if mismatch.setting != "unmatched"] + [
                 describe_strangers(chip.specs, chat.specs)
@@ -126,33 +131,6 @@ def check_pair(
     if open_ones:
         raise ParentsMismatch(open_ones)
     return Pair(chip, chat, base, rows, chip_vocab, chat_vocab)
-
-
-def align_names(
-    chip: TensorSource, chat: TensorSource, base: TensorSource | None, names: str
-) -> tuple[TensorSource, TensorSource, TensorSource | None, list[Mismatch]]:
-    """The sources with the tensor names of the parent that `names` gives, and what was renamed for it.
-
-    "refuse" is for a comparison: it takes the chat parent's.
-    """
-    found = []
-    if renamed := match_names(chip.specs, chat.specs):
-        sides = (("chat", renamed.values()), ("chip", renamed.keys()))
-        found.append(
-            Mismatch(
-                describe_names(renamed, "chip", "chat"),
-                "names",
-                tuple(side for side, named in sides if not is_leftover(named)),
-            )
-        )
-        if names == "chip":
-            chat = Renamed(chat, {theirs: ours for ours, theirs in renamed.items()})
-        else:
-            chip = Renamed(chip, renamed)
-    if base is not None and (renamed := match_names(base.specs, chat.specs)):
-        found.append(Mismatch(describe_names(renamed, "base", "chat"), "names"))
-        base = Renamed(base, renamed)
-    return chip, chat, base, found
 
 
 def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:

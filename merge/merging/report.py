@@ -160,9 +160,16 @@ def _describe(parent: Parent) -> dict[str, Any]:
         "blake3": parent.blake3,
         "files": dict(parent.files),
     }
-    if parent.adapter is not None:
-        described["adapter"] = _describe(parent.adapter)
+    if parent.adapters:
+        adapters = [_describe(adapter) for adapter in parent.adapters]
+        described["adapter"] = adapters if len(adapters) > 1 else adapters[0]
     return described
+
+
+def list_adapters(parent: Mapping[str, Any]) -> list[dict[str, Any]]:
+    """The adapters of a parent in a report, in their order."""
+    adapter = parent.get("adapter", [])
+    return adapter if isinstance(adapter, list) else [adapter]
 
 
 def find_versions() -> dict[str, str]:
@@ -236,8 +243,8 @@ def _are_totals(totals: Any) -> bool:
 def _content(parent: Any) -> tuple[Any, Any]:
     if not isinstance(parent, dict):
         return (None, None)
-    adapter = parent.get("adapter")
-    return (parent.get("blake3"), adapter.get("blake3") if isinstance(adapter, dict) else adapter)
+    adapters = list_adapters(parent)
+    return (parent.get("blake3"), [each.get("blake3") if isinstance(each, dict) else each for each in adapters])
 
 
 def _size(path: Path) -> int | None:

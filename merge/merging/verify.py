@@ -16,6 +16,7 @@ from collections.abc import Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack
 from dataclasses import dataclass, field
+from itertools import zip_longest
 from pathlib import Path
 from typing import Any
 
@@ -27,7 +28,7 @@ from merge.merging.merger import open_parents
 from merge.merging.pairing import Pair
 from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
-from merge.merging.report import FORMAT, describe_parents, find_versions, read_report
+from merge.merging.report import FORMAT, describe_parents, find_versions, list_adapters, read_report
 from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
 from merge.models.parents import Parents, Resolver, Say, count_cores
@@ -216,7 +217,7 @@ def rebuild_recipe(document: Mapping[str, Any], options: VerifyOptions) -> Recip
         values.pop("lam")  # a recipe does not say it: a soup's is always 0.5
     for side, parent in document["parents"].items():
         given = {key: by_side[side] for key, by_side in shares.items() if side in by_side}
-        given |= {} if "adapter" not in parent else {"adapter": parent["adapter"]["ref"]}
+        given |= {"adapter": [adapter["ref"] for adapter in adapters]} if (adapters := list_adapters(parent)) else {}
         given["model"] = options.refs.get(side, _pin(parent, options.base))
         if side in MORE_SIDES:
             tables.setdefault("more", []).append(given)
@@ -241,7 +242,7 @@ def compare_parents(document: Mapping[str, Any], parents: Parents) -> list[str]:
         claim = document["parents"].get(side, {})
         for what, ours, theirs in (
             (f"{side} parent", found, claim),
-            (f"{side} adapter", found.get("adapter"), claim.get("adapter")),
+            *((f"{side} adapter", *both) for both in zip_longest(list_adapters(found), list_adapters(claim))),
         ):
             if (ours or {}).get("blake3") != (theirs or {}).get("blake3"):
                 problems.append(

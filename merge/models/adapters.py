@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from contextlib import ExitStack
 from dataclasses import dataclass, replace
 from pathlib import Path
@@ -47,6 +47,7 @@ from merge.models.folding import (
     Replaced,
     Tokens,
     find_layout,
+    find_norms,
     widen_spec,
 )
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
@@ -316,18 +317,22 @@ class FoldedCheckpoint:
         stored = self._base.tensor(name)
         if name not in self._changes:
             return stored
-        edits = [self._load(change, stored.spec.shape) for change in self._changes[name]]
-        return FoldedTensor(stored, edits, self._arithmetic)
+        folded = FoldedTensor(stored, (), self._arithmetic)
+        for change in self._changes[name]:
+            folded = replace(folded, edits=(*folded.edits, self._load(change, folded)))
+        return folded
 
-    def _load(self, change: Change, shape: tuple[int, ...]) -> Edit:
-        """A change with its numbers: a few rows, read when the tensor is merged."""
+    def _load(self, change: Change, before: FoldedTensor) -> Edit:
+        """A change with its numbers: a few rows, read when the tensor is merged. before: what it changes."""
+        shape = before.spec.shape
         columns = shape[-1] if shape else 1
         if change.pair is not None and change.layout is not None:
             a, b = (self._adapter.load(spec, self._arithmetic) for spec in (change.pair.a, change.pair.b))
             magnitude = change.pair.magnitude
             size = None if magnitude is None else self._adapter.load(magnitude, self._arithmetic).reshape(-1)
             experts, rows = (shape[0], shape[1]) if len(shape) == 3 else (1, 0)
-            return LowRank(a, b, change.scale, change.layout, size, experts, rows)
+            edit = LowRank(a, b, change.scale, change.layout, size, experts, rows)
+            return edit if size is None or change.layout == "plain" else replace(edit, norms=find_norms(before, edit))
         assert change.spec is not None
         loaded = self._adapter.load(change.spec, self._arithmetic).reshape(-1, columns)
         if change.tokens:
@@ -376,6 +381,7 @@ def find_changes(base: TensorSource, adapter: Adapter) -> dict[str, list[Change]
         else:
             changes.setdefault(spec.name, []).append(change)
 
+    problems += find_untrained(parts, config, base.specs)
     for name, part in parts.whole.items():
         if spec := find(name, part):
             add(spec, part.shape, Change(spec=part) if part.shape == spec.shape else None)
@@ -396,13 +402,27 @@ def find_changes(base: TensorSource, adapter: Adapter) -> dict[str, list[Change]
             shape = (pair.b.shape[0], pair.a.shape[1])
             experts = spec.shape[0] if len(spec.shape) == 3 else 1  # their ranks stand in A together
             scale = pair.scale * (math.sqrt(experts) if config.get("use_rslora") else experts)
-            if layout not in ("plain", None) and pair.magnitude is not None:
-                problems.append(f"{pair.a.name}: DoRA of {spec.name}, which is stored as (in, out), cannot be folded")
+            if experts > 1 and pair.magnitude is not None:
+                problems.append(f"{pair.a.name}: DoRA of {spec.name}, a stack of experts, is nothing that peft trains")
             else:
                 add(spec, shape, Change(scale, pair, layout) if layout else None)
     if problems:
         raise AdapterMismatch(str(adapter.folder), problems)
     return changes
+
+
+def find_untrained(parts: Parts, config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> list[str]:
+    """Modules that the config trains and the model has, of which the adapter holds nothing: its file is not whole."""
+    targets = config.get("target_modules")
+    if not isinstance(targets, list) or config.get("exclude_modules") or config.get("layers_to_transform") is not None:
+        return []
+
+    def holds(names: Iterable[str], target: object) -> bool:
+        """Whether a module of that name is among the tensors."""
+        return any(f".{name}".endswith(f".{target}.weight") for name in names)
+
+    missing = [each for each in targets if holds(specs, each) and not holds([*parts.pairs, *parts.whole], each)]
+    return [f"its config trains {describe(each)[1:-1]}, of which its weights hold nothing" for each in missing]
 
 
 def find_targets(name: str, config: Mapping[str, Any], specs: Mapping[str, TensorSpec]) -> list[str]:
@@ -435,16 +455,16 @@ def find_token_rows(config: Mapping[str, Any], module: str) -> tuple[int, ...]:
     return tuple(said) if isinstance(said, list) and all(type(row) is int for row in said) else ()
 
 
-def open_source(folder: Path, adapter: Path | None, stack: ExitStack, arithmetic: Arithmetic) -> TensorSource:
-    """A model folder, with the adapter of another folder folded in if one is given; `stack` closes their files.
+def open_source(folder: Path, adapters: Sequence[Path], stack: ExitStack, arithmetic: Arithmetic) -> TensorSource:
+    """A model folder, with the adapters of other folders folded in in their order; `stack` closes their files.
 
-    arithmetic: folds the adapter in.
+    arithmetic: folds the adapters in.
 
     Raises what `Checkpoint.open`, `Adapter.open` and `FoldedCheckpoint` raise.
     """
     source: TensorSource = stack.enter_context(Checkpoint.open(folder))
     if holds_float8(source):
         source = Float8Source(source)
-    if adapter is None:
-        return source
-    return FoldedCheckpoint(source, stack.enter_context(Adapter.open(adapter)), arithmetic)
+    for adapter in adapters:
+        source = FoldedCheckpoint(source, stack.enter_context(Adapter.open(adapter)), arithmetic)
+    return source

@@ -153,6 +153,8 @@ def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
     theta = rope.get("rope_theta") or config.get("rope_theta") or ROPE_THETA
     rope["rope_theta"] = float(theta) if isinstance(theta, int | float) else theta
     rope["rope_type"] = rope.pop("type", None) or rope.get("rope_type") or "default"
+    if rope.get("partial_rotary_factor") == 1.0:  # all of it, as where nothing is said
+        del rope["partial_rotary_factor"]
     return dict(sorted(rope.items()))
 
 

@@ -4,7 +4,8 @@ Every way to fold works on whole rows of the tensor (its last dimension), and a 
 
     low rank     W + scale B A; or its transpose, for an embedding (A has a column for each token) and for layers that
                  store (in, out), as GPT-2's do; or one product for each expert of a stack
-    DoRA         m (W + scale B A) / |W + scale B A|, norms by row (arXiv 2402.09353)
+    DoRA         m (W + scale B A) / |W + scale B A|, norms by output (arXiv 2402.09353): by row, or by column where
+                 the tensor is stored as its transpose, which takes a pass over it first
     replaced     the adapter's own tensor, for modules that were trained whole
     tokens       rows of single tokens, trained by themselves
     bias         b + scale b_B, the bias of lora_B
@@ -21,8 +22,8 @@ from typing import Literal, Protocol
 
 import numpy as np
 
-from merge.arithmetic.dtypes import FLOAT32, Array
-from merge.arithmetic.geodesic import Arithmetic
+from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array
+from merge.arithmetic.geodesic import CHUNK, Arithmetic
 from merge.models.checkpoint import TensorReader, TensorSpec
 
 # How B A lies in the tensor: as (out, in); as (in, out); as stacks of experts of either
@@ -59,9 +60,10 @@ class LowRank:
     b: Array  # (out, r), of experts (out, r experts)
     scale: float
     layout: Layout = "plain"
-    magnitude: Array | None = None  # (rows,)
+    magnitude: Array | None = None  # (out,)
     experts: int = 1
     rows: int = 0  # of each expert
+    norms: Array | None = None  # (out,), of columns; None: found by row, as they come
 
     def apply(self, rows: Array, first: int) -> Array:
         """As Edit.apply."""
@@ -76,7 +78,9 @@ class LowRank:
             )
         delta *= np.float32(self.scale)
         changed: Array = np.add(rows, delta, out=delta)
-        if self.magnitude is not None:
+        if self.magnitude is not None and self.norms is not None:
+            changed *= self.magnitude / self.norms
+        elif self.magnitude is not None:
             norms = np.sqrt(np.sum(np.square(changed, dtype=np.float64), axis=1, keepdims=True)).astype(FLOAT32)
             norms[norms == 0] = 1  # a row of zeros has no direction, and stays zero
             changed *= self.magnitude[first:last, np.newaxis] / norms
@@ -128,6 +132,19 @@ class AddedBias:
         """As Edit.apply."""
         changed: Array = rows + self.bias * np.float32(self.scale)
         return changed
+
+
+def find_norms(tensor: FoldedTensor, edit: LowRank) -> Array:
+    """The norms of the columns of W + scale B A, in one pass over a matrix."""
+    rows, columns = tensor.spec.shape
+    plain, step = replace(edit, magnitude=None), max(CHUNK // columns, 1)
+    squares = np.zeros(columns, FLOAT64)
+    for first in range(0, rows, step):
+        piece = tensor.read(first * columns, min(first + step, rows) * columns).reshape(-1, columns)
+        squares += np.sum(np.square(plain.apply(piece, first), dtype=FLOAT64), axis=0)
+    norms: Array = np.sqrt(squares).astype(FLOAT32)
+    norms[norms == 0] = 1  # a column of zeros stays zero, as a row does
+    return norms
 
 
 def widen_spec(spec: TensorSpec) -> TensorSpec:

@@ -26,6 +26,10 @@ LEFTOVERS = frozenset(
 )
 # transformers' own: classes with a head around the model, vision-language classes around the part that reads text.
 WRAPPERS = LEFTOVERS | {"model", "transformer", "language_model", "text_model"}
+# The same of models that name this part after themselves, at the beginning alone
+OWN_WORDS = frozenset("bert roberta albert electra deberta distilbert mpnet longformer gpt_neox backbone".split())
+# One part of a model in two spellings of transformers: a mixture's, on disk and in memory
+SPELLINGS = {"block_sparse_moe": "mlp"}
 EXAMPLES = 3  # kinds of differing names that a message shows
 
 
@@ -77,9 +81,15 @@ class Renamed:
         return self._source.tensor(self._old[name])
 
 
+def find_bare(name: str) -> str:
+    """A name without wrappers' words, in one spelling."""
+    parts = [SPELLINGS.get(part, part) for part in name.split(".") if part not in WRAPPERS]
+    return ".".join(parts[1:] if len(parts) > 1 and parts[0] in OWN_WORDS else parts)
+
+
 def _by_bare(names: Collection[str]) -> dict[str, str]:
-    """Names by their form without wrappers' words; names that then coincide are left out."""
-    bare = {name: ".".join(part for part in name.split(".") if part not in WRAPPERS) for name in names}
+    """Names by their bare form; names that then coincide are left out."""
+    bare = {name: find_bare(name) for name in names}
     counts = Counter(bare.values())
     return {short: name for name, short in bare.items() if counts[short] == 1}
 

@@ -56,7 +56,7 @@ class Parent:
     files: Mapping[str, str]  # BLAKE3 by file name
     revision: str | None = None  # the hub's commit, or the package's version
     licence: str | None = None
-    adapter: Parent | None = None
+    adapters: tuple[Parent, ...] = ()  # in the order in which they are folded in
 
 
 @dataclass(frozen=True)
@@ -146,9 +146,7 @@ class Resolver:
         return Parents.gather(dict(zip((side for _, side in refs), self.resolve_all(refs), strict=True)))
 
     def _start_hashing(self, found: Sequence[_Found]) -> None:
-        paths = {
-            entry.folder / name for each in found for entry in (each, each.adapter) if entry for name in entry.names
-        }
+        paths = {entry.folder / name for each in found for entry in (each, *each.adapters) for name in entry.names}
         for path in sorted(paths, key=lambda path: (-_size(path), path)):
             self._hash_later(path)
 
@@ -160,12 +158,12 @@ class Resolver:
     def _hash(self, path: Path) -> str:
         return self._hash_later(path).result()
 
-    def look_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[tuple[Path, Path | None]]:
+    def look_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[tuple[Path, ...]]:
         """The folders of models and adapters, without the hashes that `resolve_all` takes.
 
         For a look at a pair, from which nothing is kept.
         """
-        return [(found.folder, found.adapter.folder if found.adapter else None) for found in self._find_all(refs)]
+        return [(found.folder, *(adapter.folder for adapter in found.adapters)) for found in self._find_all(refs)]
 
     def _find_all(self, refs: Sequence[tuple[ParentRef, str]]) -> list[_Found]:
         found: dict[int, _Found] = {}
@@ -175,9 +173,7 @@ class Resolver:
 
     def _is_elsewhere(self, ref: ParentRef, side: str) -> bool:
         """Whether a parent or its adapter must be downloaded or converted; False for a name that leads nowhere."""
-        for name in (ref.model, ref.adapter):
-            if name is None:
-                continue
+        for name in (ref.model, *ref.adapters):
             try:
                 path = self._find_path(name, f"{side} parent")
                 is_here = path.exists()
@@ -200,17 +196,17 @@ class Resolver:
     def _search(self, ref: ParentRef, side: str) -> _Found:
         place = self._locate(ref.model, f"{side} parent")
         folder = self._find_safetensors(place.path, f"{side} parent {ref.model}")
-        adapter = None
-        if ref.adapter is not None:
-            there = self._locate(ref.adapter, f"{side} adapter")
-            adapter = _Found(ref.adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS])
-        return _Found(ref.model, place, folder, find_model_files(folder), adapter)
+        adapters = []
+        for adapter in ref.adapters:
+            there = self._locate(adapter, f"{side} adapter")
+            adapters.append(_Found(adapter, there, there.path, [ADAPTER_CONFIG, ADAPTER_WEIGHTS]))
+        return _Found(ref.model, place, folder, find_model_files(folder), tuple(adapters))
 
     def _identify(self, found: _Found) -> Parent:
         files = {name: self._hash(found.folder / name) for name in found.names}
         licence = found.place.licence or read_licence(found.folder)
-        adapter = None if found.adapter is None else self._identify(found.adapter)
-        return Parent(found.ref, found.folder, hash_content(files), files, found.place.revision, licence, adapter)
+        adapters = tuple(map(self._identify, found.adapters))
+        return Parent(found.ref, found.folder, hash_content(files), files, found.place.revision, licence, adapters)
 
     def _locate(self, ref: str, what: str) -> _Place:
         if ref.startswith(PACKAGE):
@@ -295,7 +291,7 @@ class _Found:
     place: _Place
     folder: Path
     names: list[str]  # of the files that are its content
-    adapter: _Found | None = None
+    adapters: tuple[_Found, ...] = ()
 
 
 def _size(path: Path) -> int:
