@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+import tomllib
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -15,11 +16,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.arithmetic.choice import find_arithmetic
 from merge.commands.merge_commands import merge
+from merge.commands.mergekit import write_toml
 from merge.commands.pareto import draw_pareto
+from merge.commands.search_commands import spell_out
 from merge.errors import MergeError, OutputRefused, QuestionsUnusable, RecipeError, SearchImpossible
 from merge.merging.merger import open_folders
 from merge.recipe import Recipe, describe_lam
-from merge.recipe_file import load_recipe
+from merge.recipe_file import load_recipe, parse_recipe
 from merge.tuning.likelihood import Scorer, encode
 from merge.tuning.questions import Question
 from merge.tuning.study import Plan, Study, estimate
@@ -246,3 +249,27 @@ def test_the_picture_names_goals_front_and_choice(tmp_path: Path) -> None:
     texts = [text.get_text() for text in legend.get_texts()]
     assert texts[-1].startswith("chosen: lam ")
     assert {text.get_text() for text in axes.texts} == {"chat model", "chip model", "lam 0.6"}
+
+
+def test_a_recipe_that_is_spelled_out_means_the_same(tmp_path: Path) -> None:
+    text = """
+        [merge]
+        lam = [0.2, 0.8]
+        chat_template = "{{ messages }}\\n\\"x\\""
+        shard_gb = 2.5
+        [chip]
+        model = "org/chip"
+        adapter = ["org/one", "org/two"]
+        [chat]
+        model = "org/chat"
+        [dtypes]
+        "lm_head.weight" = "float32"
+        [[schedule]]
+        layers = [0, 1]
+        lam = 0.5
+    """
+    recipe = parse_recipe(tomllib.loads(text), base=tmp_path, source="r.toml")
+    (tmp_path / "again.toml").write_text(write_toml(spell_out(recipe, tmp_path), []))
+    again = load_recipe(tmp_path / "again.toml")
+    assert (again.values(), again.parents()) == (recipe.values(), recipe.parents())
+    assert again.dtypes == (("lm_head.weight", "float32"),)

@@ -38,6 +38,7 @@ NORMALISING = ("ties", "della", "linear")  # mergekit's defaults of `normalize` 
 RESCALING = ("dare_linear", "dare_ties", "della")
 AVERAGING = ("ties", "della", "dare_ties")  # where an elected sum is divided by its weights, which ours always is
 EPSILON = 0.15  # mergekit's default
+BARE_KEY = re.compile(r"[A-Za-z0-9_-]+")  # of TOML
 CHAT_NAME = re.compile(r"chat|instruct|(^|[-_/])it($|[-_/])", re.IGNORECASE)
 TOP_KEYS = (
     "merge_method base_model models slices parameters dtype out_dtype tokenizer_source tokenizer chat_template".split()
@@ -494,5 +495,10 @@ def write_toml(tables: Mapping[str, Any], notes: Sequence[str]) -> str:
     for name, value in tables.items():
         for table in value if isinstance(value, list) else [value]:
             lines += ["", f"[[{name}]]" if isinstance(value, list) else f"[{name}]"]
-            lines += [f"{key} = {json.dumps(each, ensure_ascii=False)}" for key, each in table.items()]
+            lines += [f"{_write_key(key)} = {json.dumps(each, ensure_ascii=False)}" for key, each in table.items()]
     return "\n".join(lines).lstrip("\n") + "\n"
+
+
+def _write_key(key: str) -> str:
+    """A key of TOML, in quotes where it is more than a word: dots would make tables of it."""
+    return key if BARE_KEY.fullmatch(key) else json.dumps(key, ensure_ascii=False)

@@ -171,7 +171,7 @@ def spell_out(recipe: Recipe, folder: Path) -> dict[str, Any]:
     """The tables of a recipe that lies in `folder` and means the same."""
     values = recipe.values()
     shares = {"weight": values.pop("weights", {}), "density": values.pop("densities", {})}
-    lists = {key: values.pop(key) for key in ("parameters", "schedule", "slice") if key in values}
+    lists = {key: values.pop(key) for key in ("parameters", "schedule", "slice", "dtypes") if key in values}
     tables: dict[str, Any] = {"merge": values}
     for ref, side in recipe.parents():
         given: dict[str, Any] = {"model": _move(ref.model, recipe.base, folder)}

@@ -13,7 +13,7 @@ from merge.errors import printable
 from merge.merging.report import MergeReport, describe_combined, describe_dtypes, find_versions
 from merge.models.parents import Parent, Parents
 from merge.models.vocabulary import RowMap
-from merge.recipe import DECISIONS, Recipe, describe_lam
+from merge.recipe import CHAT_TEMPLATES, DECISIONS, Recipe, describe_lam
 
 UNKNOWN_LICENCE = "not stated"
 # As hubs name licences; anything else would put a stranger's text into the YAML
@@ -164,6 +164,9 @@ def _describe_choices(recipe: Recipe, rows: RowMap | None, code: tuple[str, ...]
         )
 
     files = COMPANIONS["refuse" if rows is None else recipe.vocab]
+    if recipe.chat_template != "chat":
+        named = recipe.chat_template if recipe.chat_template in CHAT_TEMPLATES else "the recipe's own"
+        files += f" The chat template is {named}."
     if code:
         files += f" Python code of the parents' own, which {', '.join(code)} named (auto_map), was left out."
 
