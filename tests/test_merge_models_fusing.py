@@ -287,6 +287,8 @@ def test_groups_of_an_unknown_model_are_those_of_the_word() -> None:
     assert count_groups("qkv_proj", {"model_type": "llama"}) == 1
     assert count_groups("qkv_proj", {"model_type": "minimax", "num_attention_heads": 8}) == 8
     assert count_groups("query_key_value", {"model_type": "llama"}) is None
+    assert count_groups("qkv_proj", {"model_type": "codegen", "n_head": 8}) is None
+    assert count_groups("c_attn", {"model_type": "gpt_bigcode", "n_head": 8, "multi_query": False}) == 8
 
 
 def test_phi_in_one_piece_merges_into_its_form_as_a_llama_only_under_that_class(tmp_path: Path) -> None:

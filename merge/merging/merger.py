@@ -155,10 +155,7 @@ def merge_sweep(
     if todo:
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack, arithmetic)
-            outputs = [
-                prepare_output(recipe, out, parents, pair, shard_bytes or round(recipe.shard_gb * 1e9), stack)
-                for recipe, out in todo
-            ]
+            outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
             check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if try_loading else None
             for sentence in [
                 *describe_left(outputs[0].companions, pair.chat.config),
@@ -236,7 +233,7 @@ def open_folders(
 
 
 def prepare_output(
-    recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int, stack: ExitStack
+    recipe: Recipe, out: Path, parents: Parents, pair: Pair, shard_bytes: int | None, stack: ExitStack
 ) -> Output:
     """The plan, folder, files and journal of one checkpoint; `stack` closes them.
 
@@ -244,6 +241,7 @@ def prepare_output(
     in the folder is removed.
     """
     plans, companions = make_plan(recipe, pair), prepare_companions(recipe, pair)
+    shard_bytes = shard_bytes or round(recipe.shard_gb * 1e9)
     folder = stack.enter_context(staged_folder(out, keep_leftover=True))
     key = find_key(recipe, parents, shard_bytes)
     if not is_taken_up(folder, key):

@@ -34,6 +34,8 @@ STACK_PARTS = {"gate_up_proj": GATE_UP_PARTS, "down_proj": (("down_proj",), ("w2
 # Elsewhere all of q come first, then all of k, then all of v (Phi-3, ModernBERT, Baichuan, MPT).
 BY_HEAD = ("gpt_neox", "gpt_neox_japanese", "bloom", "persimmon", "fuyu", "minimax")
 BY_KEY_HEAD = ("internlm2",)
+MULTI_QUERY = ("falcon", "gpt_bigcode")  # all of q, one k, one v; or, where the config says so, by head
+OTHERWISE = ("codegen",)  # in an order that is none of these
 # The words that stand for any order, so that only a known model_type says which
 NEEDS_MODEL = ("query_key_value", "wqkv")
 WITHOUT_GROUPS = ("chatglm", "glm")
@@ -117,7 +119,9 @@ def count_groups(word: str, config: Mapping[str, Any]) -> int | None:
         return heads
     if model in BY_KEY_HEAD:
         return heads if key_heads is None else key_heads
-    if model == "falcon":
+    if model in OTHERWISE:
+        return None
+    if model in MULTI_QUERY:
         if config.get("new_decoder_architecture"):
             return heads if key_heads is None else key_heads
         return 1 if config.get("multi_query", True) else heads
