@@ -59,7 +59,7 @@ def align_source(source: TensorSource, to: TensorSource, sides: tuple[str, str],
     if renamed := match_names(source.specs, to.specs):
         named = dict(zip(sides, (list(renamed), list(renamed.values())), strict=True))
         allowed = tuple(side for side in ("chat", "chip") if side in named and not is_leftover(named[side]))
-        both = "base" in named  # whose names it takes is decided by the two others
-        aligned.found.append(Mismatch(describe_names(renamed, *sides), "names", () if both else allowed))
+        is_further = set(sides) != {"chip", "chat"}  # those two decide whose names it takes
+        aligned.found.append(Mismatch(describe_names(renamed, *sides), "names", () if is_further else allowed))
         source = Renamed(source, renamed)
     return source
