@@ -18,7 +18,8 @@ from merge.errors import MergeError
 from merge.merging.card import render_card
 from merge.merging.merger import merge_parents
 from merge.merging.templates import read_template
-from merge.recipe import ParentRef, Recipe, Slice, parse_recipe
+from merge.recipe import ParentRef, Recipe, Slice
+from merge.recipe_file import parse_recipe
 from merge.settings import MergeSettings
 from tests.tiny_models import (
     TEMPLATE,

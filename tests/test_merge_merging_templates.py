@@ -11,7 +11,7 @@ from transformers import AutoTokenizer
 from merge.errors import RecipeError
 from merge.merging.card import render_card
 from merge.merging.merger import merge_parents
-from merge.recipe import parse_recipe
+from merge.recipe_file import parse_recipe
 from merge.settings import MergeSettings
 from tests.rows import for_each
 from tests.tiny_models import TEMPLATE, WORDS, make_recipe, write_llama, write_tokenizer
