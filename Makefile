@@ -31,7 +31,7 @@ fuzz:  ## send ten thousand requests drawn from the API's own description; none 
 
 fuzz-documents:  ## build indexes of 5,000 damaged files of each family of formats; none may crash, hang or end a build
 	@$(PYTHON) install.py --tests --no-browser
-	timeout --signal=INT 7200 $(BIN)/pytest -n 0 --attack full tests/test_attack_mutations.py $(ARGS)
+	timeout --signal=INT 7200 $(BIN)/pytest -n 0 -s --attack full tests/test_attack_mutations.py $(ARGS)
 
 test-clients:  ## real clients (OpenAI's, LangChain, LiteLLM, AI SDK, Codex, opencode, aider, Open WebUI ...) before the gateway; ARGS="-k litellm" runs one
 	@$(PYTHON) install.py --tests

@@ -14,6 +14,7 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from rag.embedding.embedder import Embedded, Progress, TokenPlaces, Vectors
+from rag.embedding.token_counter import TokenCounter
 
 DIMENSION = 32
 TOKENS = 10_000
@@ -25,7 +26,7 @@ class TinyEmbedder:
     name = "tiny"
     dimension = DIMENSION
     max_tokens = 512
-    counter = None  # no other process counts words
+    counter: TokenCounter | None = None  # no other process counts words
 
     def __init__(self, fingerprint: str = "tiny-1") -> None:
         self.fingerprint = fingerprint
