@@ -22,6 +22,8 @@ _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
 _LETTERS = 4
 _WORDS_KEPT = 2**18  # counts of words, some 50 MB at most; a manual has thousands, the largest table so many
 _LETTERS_KEPT = 64  # of a word whose count is kept
+_LINES_KEPT = 2**13  # counts of lines: a line is counted again while its chunk grows, and is soon done with
+_LINE_KEPT = 2**10  # characters of a line whose count is kept, so that all take some 8 MB at most
 
 
 class TokenCounter:
@@ -69,7 +71,7 @@ class TokenCounter:
 
 
 def _words_counter(tokenizer: Any) -> Callable[[str], int] | None:
-    """Counts word by word, and each word once, where the tokenizer parts a text at every blank first, as BERT's does.
+    """Counts word by word, each word and each line once, where the tokenizer parts a text at every blank first, as BERT's does.
 
     The sum is then the count of the whole text. Signs that a tokenizer removes, such as a form feed, part no words.
     """
@@ -81,11 +83,18 @@ def _words_counter(tokenizer: Any) -> Callable[[str], int] | None:
         """The tokens of one word, or of any text."""
         return len(tokenizer.encode(word, add_special_tokens=False).ids)
 
-    known = lru_cache(_WORDS_KEPT)(count_word)
+    known_word = lru_cache(_WORDS_KEPT)(count_word)
+
+    def count_line(line: str) -> int:
+        """The tokens of one line."""
+        words = line.replace("\t", " ").replace("\r", " ").split(" ")
+        return sum([known_word(word) if len(word) <= _LETTERS_KEPT else count_word(word) for word in words if word])
+
+    known_line = lru_cache(_LINES_KEPT)(count_line)
 
     def count(text: str) -> int:
         """The tokens of a text."""
-        words = text.replace("\n", " ").replace("\t", " ").replace("\r", " ").split(" ")
-        return sum([known(word) if len(word) <= _LETTERS_KEPT else count_word(word) for word in words if word])
+        lines = text.split("\n")
+        return sum([known_line(line) if len(line) <= _LINE_KEPT else count_line(line) for line in lines if line])
 
     return count

@@ -222,9 +222,9 @@ class _Chunker:
         What takes more than a quarter of the room is not put above it.
         """
         budget = self._budget(block.heading_path)
-        if self._count(_write_lead(block)) > budget // 4:
+        if block.lead and self._count(_write_lead(block)) > budget // 4:
             block = replace(block, lead="")
-        if self._count(self._name_command(block, "")) > budget // 2:
+        if block.command and self._count(self._name_command(block, "")) > budget // 2:
             block = replace(block, command="")
         named = self._name_command(block, "")
         room = budget - self._count(f"{named}{_write_lead(block)}") if named or block.lead else budget
@@ -389,16 +389,16 @@ def common_path(blocks: Sequence[Block]) -> tuple[str, ...]:
     """The headings that all blocks share."""
     path = blocks[0].heading_path
     for block in blocks[1:]:
-        shared = sum(1 for _ in _shared(path, block.heading_path))
-        path = path[:shared]
+        path = path[: _shared_depth(path, block.heading_path)]
     return path
 
 
-def _shared(left: tuple[str, ...], right: tuple[str, ...]) -> Iterator[str]:
-    for one, other in zip(left, right, strict=False):
-        if one != other:
-            return
-        yield one
+def _shared_depth(left: tuple[str, ...], right: tuple[str, ...]) -> int:
+    """How many headings two paths have in common, from the outermost on."""
+    if left == right:
+        return len(left)
+    pairs = enumerate(zip(left, right, strict=False))
+    return next((depth for depth, (one, other) in pairs if one != other), min(len(left), len(right)))
 
 
 def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
@@ -407,11 +407,10 @@ def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
     parts: list[str] = []
     before = heading_path
     for block in blocks:
-        shared = sum(1 for _ in _shared(before, block.heading_path))
-        parts += [
-            f"{'#' * min(level + 2, 6)} {block.heading_path[level]}"
-            for level in range(max(shared, depth), len(block.heading_path))
-        ]
+        if block.heading_path != before:
+            first = max(_shared_depth(before, block.heading_path), depth)
+            below = enumerate(block.heading_path[first:], start=first)
+            parts += [f"{'#' * min(level + 2, 6)} {heading}" for level, heading in below]
+            before = block.heading_path
         parts.append(block.text)
-        before = block.heading_path
     return "\n\n".join(parts)
