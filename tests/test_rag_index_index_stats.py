@@ -19,6 +19,7 @@ from rag.index.index_stats import (
     IndexStats,
     TypeStats,
     count_lengths,
+    count_pages,
     describe_age,
     describe_bytes,
     describe_stats,
@@ -67,20 +68,43 @@ def test_it_counts_what_was_indexed(folder: Path, stats: IndexStats) -> None:
 def test_types_say_how_much_of_each_was_read(tmp_path: Path) -> None:
     documents = [parse_document("notes", name, name, "# A\n\nText.\n", None, "ISC") for name in ("a.md", "b.md")]
     skipped = [
-        Skipped("notes/a.md", "read in part: pages 3, 4 and 17 cannot be read"),
-        Skipped("notes/b.md", "read in part: pages 1, 2, 5 and 6 cannot be read"),
+        Skipped("notes/a.md", "read in part: pages 3-5, 17 cannot be read"),
+        Skipped(
+            "notes/b.md", "read in part: pages 1-2, 6 cannot be read; of page 9 the pictures are not read: run OCR"
+        ),
         Skipped("notes/b.md", "read as windows-1252"),
         Skipped("notes/c.md", "empty"),
         Skipped("notes/d.xyz", "not a type"),
+        Skipped("notes/*.ps", "41 files: not a type of document that is read (.ps): a.ps, b.ps, ..."),
+        Skipped("notes/e.inc.rst", "stands whole in a.rst, which includes it"),
     ]
     about = {"notes": About("CAD team", ranks_lower=True)}
     build_index(documents, tmp_path, RagSettings(home=Path("unused")), TinyEmbedder(), skipped=skipped, about=about)
     stats = measure_index(tmp_path)
-    assert stats.by_type == {"Markdown": TypeStats(2, 2, 2, 1, 1), ".xyz": TypeStats(0, 0, 0, 0, 1)}
-    assert stats.reasons["read in part: pages N and N cannot be read"] == 2
+    assert stats.by_type == {
+        "Markdown": TypeStats(2, 2, in_part=2, encoding_guessed=1, not_read=1, pages_unread=8, copies=1),
+        ".xyz": TypeStats(0, 0, 0, 0, not_read=1),
+        ".ps": TypeStats(0, 0, 0, 0, not_read=41),
+        "reStructuredText": TypeStats(0, 0, 0, 0, not_read=0, included=1),
+    }
+    assert stats.reasons["read in part: pages N cannot be read"] == 1
     text = describe_stats(stats)
     assert "not stated" not in text
     assert "ISC, owner CAD team, ranks lower" in text
+
+
+@for_each(
+    ("reason", "pages"),
+    [
+        ("read in part: of pages 4-32 the pictures are not read: run text recognition (OCR)", 29),
+        ("read in part: page 7 cannot be read", 1),
+        ("read in part: pages 1, 3, 5 and more, 812 in all cannot be read", 812),
+        ("read in part: its first 20000 rows", 0),
+        ("read as windows-1252", 0),
+    ],
+)
+def test_the_pages_that_a_reason_names_are_counted(reason: str, pages: int) -> None:
+    assert count_pages(reason) == pages
 
 
 def test_age_counts_from_the_build(folder: Path, stats: IndexStats) -> None:

@@ -9,6 +9,7 @@ It changes nothing and judges nothing. Lengths are in characters, which need no 
 
 from __future__ import annotations
 
+import hashlib
 import re
 from collections import Counter
 from collections.abc import Iterable, Sequence
@@ -18,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from rag.documents import Chunk
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
 from rag.index.document_list import DocumentRecord, read_documents
@@ -25,8 +27,10 @@ from rag.index.manifest import IN_MILVUS, Collection, DenseKind
 from rag.index.opening import open_index
 from rag.index.vector_store import FILES, VectorStore
 from rag.printable import printable
+from rag.sources.account import HELD, JOINED
 
 _BINS = 16
+_PAGES = re.compile(r"\bpages? (\d+(?:-\d+)?(?:, \d+(?:-\d+)?)*)(?: and more, (\d+) in all)?")
 _BAR = 40  # characters of the longest bar
 _SHOWN_FAILURES = 20
 
@@ -35,7 +39,9 @@ _SHOWN_FAILURES = 20
 class TypeStats:
     """One type of file: its documents, those read in part or in a guessed encoding, and the files that were not read.
 
-    Files that a collection counts without their names (`rag.index.manifest.MAX_SKIPPED`) are in no type.
+    `pages_unread` are pages that are pictures or damaged; `included` are files that are read in the one that includes
+    them; `copies` are chunks whose text another document has too, so that a search finds them once. Files that a
+    collection counts without their names (`rag.index.manifest.MAX_SKIPPED`) are in no type.
     """
 
     documents: int
@@ -43,6 +49,9 @@ class TypeStats:
     in_part: int
     encoding_guessed: int
     not_read: int
+    pages_unread: int = 0
+    included: int = 0
+    copies: int = 0
 
 
 @dataclass(frozen=True, slots=True)
@@ -123,7 +132,7 @@ def measure_index(index_dir: Path, now: datetime | None = None, store: VectorSto
         dense=manifest.dense,
         vectors=index.dense.place or "faiss",
         types=dict(sum(types.values(), Counter()).most_common()),
-        by_type=_count_types(records, manifest.collections.values()),
+        by_type=_count_types(records, manifest.collections.values(), _find_copies(index.chunks)),
         reasons=dict(
             Counter(
                 _without_numbers(reason) for entry in manifest.collections.values() for _, reason in entry.skipped
@@ -165,22 +174,63 @@ def _measure_collection(
     )
 
 
-def _count_types(records: Sequence[DocumentRecord], collections: Iterable[Collection]) -> dict[str, TypeStats]:
+def _find_copies(chunks: Iterable[Chunk]) -> Counter[str]:
+    """By type, the chunks whose text a chunk of another document before them has."""
+    first: dict[bytes, tuple[str, str]] = {}
+    copies = Counter[str]()
+    for chunk in chunks:
+        key = hashlib.sha256(" ".join(chunk.text.split()).encode("utf-8", "surrogatepass")).digest()
+        copies[type_of(chunk.path)] += first.setdefault(key, (chunk.collection, chunk.path)) != (
+            chunk.collection,
+            chunk.path,
+        )
+    return copies
+
+
+def count_pages(reason: str) -> int:
+    """How many pages a reason names as not read: "of pages 1, 4-6 the pictures are not read" names four."""
+    count = 0
+    for listed, total in _PAGES.findall(reason):
+        ranges = (part.partition("-") for part in listed.split(", "))
+        count += int(total) if total else sum(int(last or first) - int(first) + 1 for first, _, last in ranges)
+    return count
+
+
+def _count_types(
+    records: Sequence[DocumentRecord], collections: Iterable[Collection], copies: Counter[str]
+) -> dict[str, TypeStats]:
     """The types, the one with the most documents first."""
     documents = Counter(type_of(record.path) for record in records)
     chunks = Counter[str]()
     for record in records:
         chunks[type_of(record.path)] += record.chunks
     indexed = {record.name for record in records}
-    in_part, guessed, not_read = Counter[str](), Counter[str](), Counter[str]()
+    in_part, guessed, not_read, included, pages = (Counter[str]() for _ in range(5))
     for entry in collections:
         for path, reason in entry.skipped:
-            counted = not_read if path not in indexed else guessed if reason.startswith("read as ") else in_part
-            counted[type_of(path)] += 1
+            kind, files = type_of(path), 1
+            if path in indexed:
+                counted = guessed if reason.startswith("read as ") else in_part
+                pages[kind] += count_pages(reason)
+            elif joined := JOINED.match(reason):  # one entry for all files of a type that is not read
+                counted, files = not_read, int(joined[1])
+            else:
+                counted = included if reason.startswith(HELD) else not_read
+            counted[kind] += files
     names = [name for name, _ in documents.most_common()]
-    names += [name for name, _ in not_read.most_common() if name not in documents]
+    names += [name for name, _ in (not_read + included).most_common() if name not in documents]
     return {
-        name: TypeStats(documents[name], chunks[name], in_part[name], guessed[name], not_read[name]) for name in names
+        name: TypeStats(
+            documents[name],
+            chunks[name],
+            in_part[name],
+            guessed[name],
+            not_read[name],
+            pages[name],
+            included[name],
+            copies[name],
+        )
+        for name in names
     }
 
 
@@ -216,10 +266,11 @@ def describe_stats(stats: IndexStats) -> str:
         ),
         f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
         "",
-        f"{'type':<24} {'documents':>9} {'chunks':>7} {'in part':>7} {'guessed':>7} {'not read':>8}",
+        f"{'type':<18} {'documents':>9} {'included':>8} {'chunks':>7} {'copies':>6} {'in part':>7} "
+        f"{'pages unread':>12} {'guessed':>7} {'not read':>8}",
         *(
-            f"{printable(name):<24} {found.documents:>9} {found.chunks:>7} {found.in_part:>7} "
-            f"{found.encoding_guessed:>7} {found.not_read:>8}"
+            f"{printable(name):<18} {found.documents:>9} {found.included:>8} {found.chunks:>7} {found.copies:>6} "
+            f"{found.in_part:>7} {found.pages_unread:>12} {found.encoding_guessed:>7} {found.not_read:>8}"
             for name, found in stats.by_type.items()
         ),
         "",

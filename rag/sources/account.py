@@ -8,6 +8,7 @@ It reads nothing itself: it asks a function for texts, and works on names.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Collection, Sequence
 from pathlib import PurePosixPath
 
@@ -16,6 +17,8 @@ from rag.formats.includes import ReadText, candidate_paths, find_whole_includes
 from rag.formats.parser import may_include
 
 NOT_READ = "not a type of document that is read"
+HELD = "stands whole in "  # begins the reason of a file that another one includes
+JOINED = re.compile(r"(\d+) files: ")  # begins the reason of all files of a type that is not read
 _NAMED_FILES = 5  # of a type that is not read
 
 
