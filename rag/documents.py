@@ -26,7 +26,8 @@ class Document:
 
     `own_text` is the file's own text with what it includes, for Markdown, reStructuredText and plain text; None for all
     other formats. `version` is that of the tool or project that it documents and `date` its last change (YYYY-MM-DD);
-    both are "" where not known. `rag.formats.parser.parse_document` makes a document of a text.
+    both are "" where not known. `source_text` is the file's text where `url` names a line, else "".
+    `rag.formats.parser.parse_document` makes a document of a text.
     """
 
     collection: str
@@ -39,6 +40,7 @@ class Document:
     date: str = ""
     blocks: tuple[Block, ...] = field(default=(), repr=False)
     note: str = ""
+    source_text: str = field(default="", repr=False)
 
     @property
     def name(self) -> str:

@@ -68,13 +68,22 @@ def test_a_list_that_is_wrong_is_one_sentence_with_the_table(tmp_path: Path, tex
 @for_each(
     ("remote", "url"),
     [
-        ("https://github.com/cad/flow.git", f"https://github.com/cad/flow/blob/{REVISION}/docs/a%20b.md"),
+        (
+            "https://github.com/cad/flow.git",
+            f"https://github.com/cad/flow/blob/{REVISION}/docs/a%20b.md?plain=1#L{{line}}",
+        ),
         (
             "https://me:secret@git.example:8443/cad/flow",
-            f"https://git.example:8443/cad/flow/blob/{REVISION}/docs/a%20b.md",
+            f"https://git.example:8443/cad/flow/blob/{REVISION}/docs/a%20b.md?plain=1#L{{line}}",
         ),
-        ("git@gitlab.example:cad/flow.git", f"https://gitlab.example/cad/flow/-/blob/{REVISION}/docs/a%20b.md"),
-        ("ssh://git@git.example:22/cad/flow.git", f"https://git.example/cad/flow/blob/{REVISION}/docs/a%20b.md"),
+        (
+            "git@gitlab.example:cad/flow.git",
+            f"https://gitlab.example/cad/flow/-/blob/{REVISION}/docs/a%20b.md?plain=1#L{{line}}",
+        ),
+        (
+            "ssh://git@git.example:22/cad/flow.git",
+            f"https://git.example/cad/flow/blob/{REVISION}/docs/a%20b.md?plain=1#L{{line}}",
+        ),
         ("https://git.example:99999/cad/flow.git", None),  # no port
         ("https://git.example:door/cad/flow.git", None),
         ("https://[git.example/cad/flow.git", None),
@@ -117,7 +126,8 @@ def test_addresses_fit_web_folders_confluence_exports_and_git_hosts() -> None:
     page = make_url("https://wiki.example/pages/viewpage.action?pageId={page_id}", "")
     assert page("CAD/Router-Setup_98765.html") == "https://wiki.example/pages/viewpage.action?pageId=98765"
     assert page("CAD/index.html") is None
-    assert make_url("https://git.example/{revision}/{path}", "abc")("a.md") == "https://git.example/abc/a.md"
+    git = make_url("https://git.example/{revision}/{path}#L{line}", "abc")
+    assert git("a.tcl") == "https://git.example/abc/a.tcl#L{line}"  # until a passage says which
 
 
 def test_a_listed_checkout_has_its_revision_as_its_version(tmp_path: Path) -> None:
@@ -126,4 +136,4 @@ def test_a_listed_checkout_has_its_revision_as_its_version(tmp_path: Path) -> No
     (flow,) = read_own_sources(file)
     assert isinstance(flow, NamedSource)
     assert (flow.collection, flow.version) == ("flow", REVISION[:12])
-    assert flow.url_of("a.md") == f"https://git.example/cad/flow/blob/{REVISION}/a.md"
+    assert flow.url_of("a.md") == f"https://git.example/cad/flow/blob/{REVISION}/a.md?plain=1#L{{line}}"

@@ -21,6 +21,7 @@ from rag.blocks import MAX_HEADING_CHARACTERS, Block, dedent_lines
 from rag.documents import Chunk, Document, describe_place, make_chunk
 from rag.errors import CuttingFailed
 from rag.index.block_splitting import CHARACTERS_PER_TOKEN, ITEM_START, Count, list_items, longest_prefix, split_block
+from rag.sources.line_numbers import LINE, LineFinder
 
 Calls = Mapping[str, frozenset[str]]  # commands with the options that they are given; a synopsis is one without options
 
@@ -63,10 +64,14 @@ def chunk_document(
 
 
 def make_chunks(document: Document, passages: Iterable[Passage]) -> list[Chunk]:
-    """The chunks of a document that is cut into these passages."""
+    """The chunks of a document that is cut into these passages; an address that names a line names theirs."""
     chunks: dict[str, Chunk] = {}
+    url = document.url or ""
+    lines = LineFinder(document.source_text) if LINE in url else None
     for passage in passages:
         chunk = make_chunk(document, passage.heading_path, passage.text, len(chunks), passage.page)
+        if lines:
+            chunk = replace(chunk, url=url.replace(LINE, str(lines.find(passage.text))))
         chunks.setdefault(chunk.chunk_id, chunk)
     return list(chunks.values())
 

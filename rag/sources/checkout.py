@@ -13,9 +13,12 @@ from dataclasses import dataclass
 from pathlib import Path
 from urllib.parse import quote, urlsplit
 
+from rag.sources.line_numbers import LINE
+
 _REVISION = re.compile(r"[0-9a-f]{40}|[0-9a-f]{64}")
 _MOST_BYTES = 2**20  # of a file that is read; packed-refs of a large project has some 100 KB
 _BY_SSH = re.compile(r"(?:ssh://)?(?:[\w.-]+@)?(?P<host>[\w.-]+)(?::\d+/|[:/])(?P<path>\S+)")
+_DRAWN = (".md", ".markdown", ".rst", ".csv", ".tsv", ".ipynb")
 VERSION_DIGITS = 12  # of a revision as a version: what `corpus list` shows
 
 
@@ -32,11 +35,15 @@ class Checkout:
         return self.revision[:VERSION_DIGITS]
 
     def url_of(self, path: str) -> str | None:
-        """The page of a file at this revision, in the form of GitHub's and GitLab's; None where it is not known."""
+        """The page of a file at this revision with a place for the line, in the form of GitHub's and GitLab's.
+
+        None where it is not known. Hosts draw some formats, and show lines of those only where they are asked to.
+        """
         if not self.web:
             return None
         folder = "-/blob" if "gitlab" in (urlsplit(self.web).hostname or "") else "blob"
-        return f"{self.web}/{folder}/{self.revision}/{quote(path)}"
+        plain = "?plain=1" if path.lower().endswith(_DRAWN) else ""
+        return f"{self.web}/{folder}/{self.revision}/{quote(path)}{plain}#L{LINE}"
 
 
 def read_revision(folder: Path) -> Checkout:

@@ -9,7 +9,7 @@ folder that wget mirrored (`https://{path}`) and a Confluence export (`.../viewp
     owner = "CAD team"
     licence = "LicenseRef-Router"
     rank_lower = true
-    url = "https://git.example/cad/router/blob/{revision}/{path}"
+    url = "https://git.example/cad/router/blob/{revision}/{path}#L{line}"
 
     for source in read_own_sources(Path("sources.toml")): ...
 """
@@ -26,12 +26,13 @@ from urllib.parse import quote
 
 from rag.errors import SourceUnusable, reason_of
 from rag.sources.checkout import read_revision
+from rag.sources.line_numbers import LINE
 from rag.sources.named import NOT_STATED, NamedSource
 from rag.typed_json import convert
 
 _NAME = re.compile(r"[A-Za-z0-9][\w.-]*")
 _VERSION = re.compile(r"[\w.+-]*")
-_PLACES = ("path", "revision", "page_id")
+_PLACES = ("path", "revision", "page_id", "line")
 _PAGE_ID = re.compile(r"(?:^|_)(\d{4,})$")  # at the end of a page's name in a Confluence export
 
 
@@ -97,6 +98,6 @@ def make_url(template: str, revision: str) -> Callable[[str], str | None]:
         page = _PAGE_ID.search(PurePosixPath(path).stem)
         if "{page_id}" in template and page is None:
             return None
-        return template.format(path=quote(path), revision=revision, page_id=page[1] if page else "")
+        return template.format(path=quote(path), revision=revision, page_id=page[1] if page else "", line=LINE)
 
     return url_of
