@@ -28,13 +28,15 @@ from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
 from rag.formats.encodings import read_text
 from rag.formats.parser import Format, format_of
 from rag.settings import RagSettings
-from rag.sources.account import describe_unread, find_held, join_types
+from rag.sources.account import HELD, describe_unread, find_held, join_types
 from rag.sources.archive import ArchiveLimits, is_archive, read_archive, strip_top_folder
 from rag.sources.corpus import FETCHED_FILE, match_any
+from rag.sources.line_numbers import LINE, without_line
 from rag.sources.named import NOT_STATED
 from rag.sources.parsed_cache import ParsedCache
 from rag.sources.sandbox import Sandbox
 from rag.sources.spool import Spool
+from rag.sources.titles import part_titles
 
 # Licence texts lie beside the documents that they cover; they answer no engineering question and are not a failure.
 _LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
@@ -88,29 +90,35 @@ def read_source(
         held = find_held(files, reader.read_text)
         names = [name for name in files if wanted(name) and not _is_passed_over(name)]
         results = stack.enter_context(closing(map_in_threads(partial(reader.try_read, held), names, settings.workers)))
+        documents: list[Document] = []
         for name, found in zip(names, results, strict=True):
             if isinstance(found, ParseFailed):
                 skipped.append(Skipped(f"{collection}/{_short(name)}", str(found)))
                 continue
 
             own_text, parsed, unread = found
+            url, source_text = reader.find_address(name, url_of(name))
             if unread:
                 skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
             if parsed.encoding:
                 skipped.append(Skipped(f"{collection}/{name}", f"read as {parsed.encoding}"))
-            yield Document(
-                collection,
-                name,
-                parsed.title,
-                own_text,
-                url_of(name),
-                licence,
-                blocks=parsed.blocks,
-                note=parsed.note,
+            documents.append(
+                Document(
+                    collection,
+                    name,
+                    parsed.title,
+                    own_text,
+                    url,
+                    licence,
+                    blocks=parsed.blocks,
+                    note=parsed.note,
+                    source_text=source_text,
+                )
             )
 
     skipped[:] = join_types(skipped, collection)
     cache.remove_old()
+    yield from part_titles(documents)
 
 
 def _is_passed_over(name: str) -> bool:
@@ -135,7 +143,7 @@ class _Reader:
     def try_read(self, held: Mapping[str, str], name: str) -> tuple[str | None, Parsed, str] | ParseFailed:
         """What `read` gives, or why it gives nothing, as for a file that is `held` by another."""
         if holder := held.get(name):
-            return ParseFailed(f"stands whole in {holder}, which includes it")
+            return ParseFailed(f"{HELD}{holder}, which includes it")
         try:
             return self.read(name)
         except ParseFailed as error:
@@ -158,6 +166,14 @@ class _Reader:
         if not parsed.blocks:
             raise ParseFailed("no text besides its markup")
         return own_text, parsed, "; ".join(filter(None, (note, parsed.note)))
+
+    def find_address(self, name: str, url: str | None) -> tuple[str | None, str]:
+        """The address of a file, and its text where the address names a line of it."""
+        if url is None or LINE not in url:
+            return url, ""
+        found = format_of(name)
+        text = self.read_text(name) if found and not found.parse_bytes and not name.lower().endswith(".gz") else None
+        return (url, text) if text else (without_line(url), "")
 
     def _parse(self, name: str, content: bytes, found: Format, is_whole: bool) -> tuple[str | None, Parsed]:
         """Parse in the sandbox or take the cached result; other formats parse faster than a look-up takes."""
