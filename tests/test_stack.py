@@ -119,8 +119,19 @@ def home(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="module")
-def up(home: Path) -> Iterator[Up]:
-    started = start_up(home)
+def own_document(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A document of a company's own, which its list of sources names."""
+    folder = tmp_path_factory.mktemp("own")
+    (folder / "docs").mkdir()
+    (folder / "sources.toml").write_text('[heron]\npath = "docs"\n')
+    document = folder / "docs" / "pads.md"
+    document.write_text("# Heron pad ring\n\nThe Heron pad ring needs a setup margin of 70 ps.\n")
+    return document
+
+
+@pytest.fixture(scope="module")
+def up(home: Path, own_document: Path) -> Iterator[Up]:
+    started = start_up(home, CHIPALIGN_SOURCES=str(own_document.parent.parent / "sources.toml"))
     try:
         started.wait_for("ChipAlign is running")
         yield started
@@ -211,6 +222,23 @@ def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up)
     for quote in first["retrieval"]["quotes"]:
         assert texts[quote["number"]][quote["start"] : quote["end"]] == quote["text"]
     assert first["choices"][0]["message"]["content"] == second["choices"][0]["message"]["content"]
+
+
+def test_a_document_that_changes_while_up_runs_is_answered_from_anew(up: Up, own_document: Path) -> None:
+    asked = [{"role": "user", "content": "Which setup margin does the Heron pad ring need?"}]
+    body = {"model": MODEL, "messages": asked, "retrieval": {"answer": "quote", "collections": ["heron"]}}
+
+    def answer() -> str:
+        found = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json()
+        return str(found["choices"][0]["message"]["content"])
+
+    assert "a setup margin of 70 ps" in answer()
+    own_document.write_text(own_document.read_text().replace("70 ps", "95 ps"))
+    deadline = time.monotonic() + PATIENCE_S
+    while "a setup margin of 95 ps" not in (said := answer()):
+        assert time.monotonic() < deadline, said
+        time.sleep(0.5)
+    assert "70 ps" not in said
 
 
 def test_the_python_client_gets_a_streamed_answer_with_citations(up: Up, openai_at: OpenAIAt) -> None:
