@@ -37,6 +37,7 @@ FAMILIES = {  # by suffix
     "PDF": ("pdf",),
     "Word": ("docx",),
     "Excel": ("xlsx",),
+    "OpenDocument": ("odt",),
     "scripts": ("tcl", "sh", "py"),
     "hardware": ("v", "sv", "vhd"),
     "design data": ("lef", "lib", "def", "spef"),
@@ -45,7 +46,7 @@ FAMILIES = {  # by suffix
     "tables": ("csv",),
     "archives": ("zip", "tar.gz", "md.gz"),
 }
-ZIPPED = ("docx", "xlsx", "zip")
+ZIPPED = ("docx", "xlsx", "odt", "zip")
 VALUES = ("", "0", "-1", "99999999999", "a", "true", "# a", "a b " * 500, "&#x202e;", "../../a", "{", "```", "1e9")
 MOST_ELEMENTS = 20_000
 TEXT = "Antenna violations are fixed with repair_antennas."
@@ -138,11 +139,12 @@ def mutate_xml(content: bytes, chance: random.Random) -> bytes:
         if kind == 0 and parent is not None:
             parent.remove(element)
         elif kind == 1:
-            other.extend(deepcopy(element) for _ in range(chance.choice((1, 2, 50))))
+            copies = min(chance.choice((1, 2, 50)), MOST_ELEMENTS // sum(1 for _ in element.iter()))
+            other.extend([deepcopy(element) for _ in range(copies)])
         elif kind == 2 and parent is not None:
-            for _ in range(chance.choice((1, 30))):
-                parent.append(element := deepcopy(element))
-                parent = element
+            for _ in range(min(chance.choice((1, 30)), MOST_ELEMENTS // sum(1 for _ in element.iter()))):
+                parent.append(inner := deepcopy(element))
+                parent = inner
         elif kind == 3 and element.attrib:
             element.set(chance.choice(list(element.attrib)), chance.choice(VALUES))
         elif kind == 4:

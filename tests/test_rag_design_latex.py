@@ -19,9 +19,13 @@ from tests.rows import for_each
         (r"\textbf{bold \textit{both}}", "bold both"),
         (r"see~\ref{a}, \cite[p.~3]{b}.", "see , ."),
         (r"\verb|\emph{%}| and ``quoted''", r"`\emph{%}` and " + '"quoted"'),
-        (r"0.5\,$\mu$m at 25\textdegree C", "0.5 $µ$m at 25°C"),
+        (r"0.5\,$\mu$m at 25\textdegree C", "0.5 µm at 25°C"),
         (r"\href{http://x.org}{words} \url{y.org}", "words y.org"),
         (r"\unknown{kept} \alone word", "kept word"),
+        (r"two steps\footnote{Since 4.1.}, then", "two steps (Since 4.1.), then"),
+        (r"\(w > 2\lambda\) of \ensuremath{\Omega}", "w > 2λ of Ω"),
+        (r"costs $\rho \frac{l}{w}$ a wire", r"costs $\rho \frac{l}{w}$ a wire"),
+        (r"\SI{0.5}{\micro\metre}, \qty{25}{\celsius}, \num{3}", "0.5 µm, 25 °C, 3"),
     ],
 )
 def test_running_text_is_shown_without_commands(source: str, text: str) -> None:

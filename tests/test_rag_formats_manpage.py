@@ -46,6 +46,7 @@ route -g x \e
 .fi
 .TS
 tab(;);
+lb lb
 l l.
 Name;What
 M1;metal

@@ -32,7 +32,7 @@ def test_sections_inside_each_other_are_headings_inside_each_other() -> None:
 
 def test_words_in_unknown_elements_of_a_paragraph_stay_in_it() -> None:
     text = "<topic><p>The <product>Quill</product> <xref>guide</xref>.</p><note><p>Mind it.</p></note></topic>"
-    assert [block.text for block in parse_xml(text.encode()).blocks] == ["The Quill guide.", "Mind it."]
+    assert [block.text for block in parse_xml(text.encode()).blocks] == ["The Quill guide.", "Note: Mind it."]
 
 
 @for_each(

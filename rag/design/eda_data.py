@@ -26,8 +26,12 @@ _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
 _HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
 _SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
 _DEF_SECTIONS = frozenset(
-    "COMPONENTS PINS NETS SPECIALNETS VIAS BLOCKAGES REGIONS GROUPS FILLS PINPROPERTIES SCANCHAINS".split()
+    """
+    COMPONENTS PINS NETS SPECIALNETS VIAS BLOCKAGES REGIONS GROUPS FILLS PINPROPERTIES SCANCHAINS NONDEFAULTRULES STYLES
+    SLOTS
+    """.split()
 )
+_LAYER_COLUMNS = ("TYPE", "DIRECTION", "PITCH", "WIDTH")
 _LEF_SECTIONS = (
     "LAYER",
     "SITE",
@@ -129,8 +133,9 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
             elif inside[0] == "MACRO":
                 is_followed &= keyword != "MACRO"
                 _note_macro(keyword, rest, macros[-1], pins)
-            elif inside[0] == "LAYER" and keyword in ("TYPE", "DIRECTION", "PITCH", "WIDTH"):
-                layers[-1][("TYPE", "DIRECTION", "PITCH", "WIDTH").index(keyword) + 1] = " ".join(rest)
+            elif inside[0] == "LAYER" and keyword in _LAYER_COLUMNS:
+                at = _LAYER_COLUMNS.index(keyword) + 1
+                layers[-1][at] = layers[-1][at] or " ".join(rest)  # further widths are rows of a table of spacings
             elif inside[0] == "SITE" and keyword in ("CLASS", "SIZE"):
                 sites[-1][("CLASS", "SIZE").index(keyword) + 1] = " ".join(rest)
             elif inside[0] == "UNITS" and keyword != "END":
@@ -224,6 +229,7 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     is_spef = any(line.startswith(("SPEF ", "T_UNIT ")) for line in header)
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
     is_followed &= not is_open
-    rows = [["nets", str(nets) if is_followed else ""]] if nets else []
-    blocks = [*_header(header), *_tables("Contents", ("what", "count"), rows, is_followed)] if is_spef else []
+    unknown = "Some of the nets; how many there are is not known, since the file was not followed to its end."
+    counted = f"{nets} nets." if is_followed else unknown
+    blocks = [*_header(header), *([Block("prose", counted, ("Nets",))] if nets else [])] if is_spef else []
     return Parsed(design, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

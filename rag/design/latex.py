@@ -1,6 +1,7 @@
 """LaTeX to blocks: sections, paragraphs, lists, tables and verbatim text; commands become their words.
 
-It expands no macros and reads no \\input. Mathematics stays as it is written.
+It expands macros of a document's own that take no arguments, and reads no \\input. Mathematics stays as it is written,
+but for what is only a sign (`$\\mu$`) or plain words.
 
     parse_latex("\\section{Rules} A \\texttt{width} rule.").blocks[0].text == "A `width` rule."
 """
@@ -17,6 +18,8 @@ _MATH = ("equation", "align", "gather", "multline", "eqnarray", "displaymath", "
 _TABLES = ("tabular", "tabularx", "longtable", "tabulary", "array")
 _SILENT = ("tikzpicture", "picture", "thebibliography", "filecontents")
 _LONGEST_ARGUMENT = 2000  # characters in braces; more is a brace that is never closed
+_LISTS = ("itemize", "enumerate", "description", "compactitem", "compactenum")
+_MAX_EXPANDED = 2**20  # characters of a document's own macros
 _MAX_PASSES = 30  # of commands inside commands; people stop at five
 
 _COMMENT = re.compile(r"(\\verb\*?([^\w\s*{]).{0,500}?\2|(?<!\\)(?:\\\\){0,9}(?=%))(?:%.*)?")
@@ -26,19 +29,51 @@ _BEGIN = re.compile(
     r"|\\(?P<section>part|chapter|section|subsection|subsubsection|paragraph)\*?(?:\[[^\]\n]*\])?\s*(?=\{)"
     r"|\\(?P<caption>caption\*?|title)(?:\[[^\]\n]*\])?\s*(?=\{)"
     r"|\\(?P<item>item)\b\s*(?:\[(?P<term>[^\]\n]*)\])?"
-    r"|\\(?P<edge>begin|end)\{\w+\*?\}(?:\[[^\]\n]*\])?"
+    r"|\\(?P<edge>begin|end)\{(?P<environment>\w+)\*?\}(?:\[[^\]\n]*\])?"
+    r"|(?P<display>\\\[|\$\$)"
     r"|(?P<gap>\n[ \t]*\n\s*)"
 )
 _VERBATIM_BEGIN = re.compile(rf"\\begin\{{({'|'.join(_VERBATIM)})")
+_VERBATIM_EDGE = re.compile(rf"\\(?P<edge>begin|end)\{{(?P<name>{'|'.join(_VERBATIM)})\*?\}}")
 _VERB = re.compile(r"\\(?:verb|lstinline)\*?([^\w\s*{])(.{0,500}?)\1")
 _CODE = re.compile(r"\\(?:texttt|code|lstinline|path|file|cmd|command|option|ttt?)\s*\{([^{}]*)\}")
 _LINK = re.compile(r"\\href\s*\{[^{}]*\}\s*\{([^{}]*)\}")
 _DROPPED = re.compile(
     r"\\(?:label|ref|pageref|cite|index|vspace|hspace|includegraphics|input|include|bibliography\w*|usepackage|"
-    r"documentclass|pagestyle|thispagestyle|setlength|newcommand|def|hline|cline|toprule|midrule|bottomrule|cmidrule|"
+    r"documentclass|pagestyle|thispagestyle|setlength|hline|cline|toprule|midrule|bottomrule|cmidrule|"
     r"noindent|centering|small|footnotesize|tableofcontents|maketitle|newpage|clearpage)\*?(?![A-Za-z])"
     r"(?:\[[^\]]*\]|\([^)]*\))*(?:\{[^{}]*\})?"
 )
+_FOOTNOTE = re.compile(r" ?\\(?:footnote|thanks)(?:\[[^\]]*\])?\{([^{}]*)\}")
+_MACRO = re.compile(
+    r"\\(?:(?:re)?newcommand|providecommand)\*?\s*\{?\\(?P<name>[A-Za-z]+)\}?(?P<arguments>(?:\[[^\]]*\])*)\s*(?=\{)"
+    r"|\\def\s*\\(?P<old>[A-Za-z]+)(?P<parameters>[^{}\n]{0,40})(?=\{)"
+)
+_INLINE_MATH = re.compile(
+    r"(?<![\\$])\$(?!\$)(?P<dollars>[^$]{1,500}?)(?<!\\)\$|\\\((?P<round>.{1,500}?)\\\)"
+    r"|\\ensuremath\{(?P<ensured>[^{}]{1,500})\}",
+    re.DOTALL,
+)
+_QUANTITY = re.compile(
+    r"\\(?:SI|qty)(?:\[[^\]]*\])?\{(?P<value>[^{}]*)\}(?:\[[^\]]*\])?\{(?P<of>[^{}]*)\}"
+    r"|\\(?:si|unit)\{(?P<unit>[^{}]*)\}|\\num\{(?P<number>[^{}]*)\}"
+)
+
+
+def _pair(names: str, signs: str) -> dict[str, str]:
+    return dict(zip(names.split(), signs, strict=True))
+
+
+_SIGNS = {
+    **_pair("alpha beta gamma delta epsilon eta theta lambda mu pi rho sigma tau phi omega", "αβγδεηθλµπρστφω"),
+    **_pair("Delta Omega Sigma Phi le leq ge geq pm approx cdot times ne neq", "ΔΩΣΦ≤≤≥≥±≈·×≠≠"),
+    **_pair("rightarrow to leftarrow infty degree circ sim", "→→←∞°°~"),
+}
+_UNITS = {
+    **_pair("femto pico nano micro milli kilo mega giga per", "fpnµmkMG/"),
+    **_pair("metre meter second volt ampere ohm farad watt kelvin joule henry percent", "mmsVAΩFWKJH%"),
+    **{"hertz": "Hz", "celsius": "°C", "degreeCelsius": "°C", "squared": "²", "square": "²", "decibel": "dB"},
+}
 _SPANS = re.compile(r"\\multi(?:column|row)\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]*\])?\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?[ \t]*")
@@ -55,12 +90,13 @@ _SHOWN = str.maketrans("\ue000\ue001", "\\~")
 
 def parse_latex(text: str) -> Parsed:
     """Title ("" without one) and blocks. Never fails: what is not understood stays as words."""
+    text = _expand_macros(_drop_comments(text))
     body = re.search(r"\\begin\{document\}(.*?)(?:\\end\{document\}|\Z)", text, re.DOTALL)
     head = text[: body.start()] if body else ""
     reader = _LatexReader()
     if title := re.search(r"\\title\s*(?=\{)", head):
         reader.headings.enter(1, clean(_braced(head, title.end())[0]))
-    reader.read(_drop_comments(body[1] if body else text))
+    reader.read(body[1] if body else text)
     blocks = tuple(reader.blocks) or reader.headings.as_blocks()
     return Parsed(reader.headings.title or "", blocks)
 
@@ -68,17 +104,81 @@ def parse_latex(text: str) -> Parsed:
 def clean(text: str) -> str:
     """Running text without commands: code in backticks, words of emphasis and links alone."""
     text = _VERB.sub(lambda found: f"`{found[2]}`".translate(_VERBATIM_SIGNS), text)
+    text = _INLINE_MATH.sub(_write_math, _QUANTITY.sub(_write_quantity, text))
+    text = re.sub(r"\\([A-Za-z]+)\b[ \t]*(?:\{\})?", lambda found: _SIGNS.get(found[1], found[0]), text)
     for pattern, word in _WORDS.items():
         text = re.sub(pattern, word.replace("\\", r"\\"), text)
     text = _ESCAPED.sub(lambda found: chr(0xE010 + "%&#$_{}".index(found[1])), text)
     for _ in range(_MAX_PASSES):
         before = text
         text = _SPANS.sub(r"\1", _LINK.sub(r"\1", _CODE.sub(r"`\1`", _DROPPED.sub("", text))))
+        text = _FOOTNOTE.sub(r" (\1)", text)
         text = _ARGUMENT.sub(r"\1", text)
         if text == before:
             break
     text = re.sub(r"[{}]", "", _COMMAND.sub("", text)).translate(_SHOWN)
     return re.sub(r"[\ue010-\ue016]", lambda found: "%&#$_{}"[ord(found[0]) - 0xE010], text)
+
+
+def _write_math(found: re.Match[str]) -> str:
+    """A formula within a line: its signs where it is nothing else, otherwise as it is written."""
+    formula = " ".join((found["dollars"] or found["round"] or found["ensured"]).split())
+    shown = re.sub(r"\\([A-Za-z]+)[ ]?", lambda sign: _SIGNS.get(sign[1], sign[0]), formula)
+    shown = re.sub(r"\\[,;:! ]", " ", shown)
+    is_plain = not re.search(r"[\\^_{}]", shown)
+    return shown if is_plain else f"${formula}$".translate(_VERBATIM_SIGNS)
+
+
+def _write_quantity(found: re.Match[str]) -> str:
+    """A number with its unit, as `0.5 µm`."""
+    unit = re.sub(r"\\([A-Za-z]+)\s*", lambda name: _UNITS.get(name[1], name[1]), found["of"] or found["unit"] or "")
+    return f"{found['value'] or found['number'] or ''} {unit}".strip()
+
+
+def _expand_macros(text: str) -> str:
+    """The text without definitions of macros, and with those that take no arguments in place of their names."""
+    outside, macros = _part_verbatim(text), dict[str, str]()
+    outside[::2] = [_take_macros(part, macros) for part in outside[::2]]
+    if not macros:
+        return "".join(outside)
+    room = _MAX_EXPANDED
+
+    def put(match: re.Match[str]) -> str:
+        """What a macro stands for, or its name once there is too much text."""
+        nonlocal room
+        body = macros.get(match[1])
+        room -= len(body or "")
+        return match[0] if body is None or room < 0 else body
+
+    outside[::2] = [re.sub(r"\\([A-Za-z]+)(?![A-Za-z])(?:\{\})?", put, part) for part in outside[::2]]
+    return "".join(outside)
+
+
+def _part_verbatim(text: str) -> list[str]:
+    """The text in pieces: every second one is a verbatim environment."""
+    pieces: list[str] = []
+    start, open_name = 0, ""
+    for found in _VERBATIM_EDGE.finditer(text):
+        if not open_name and found["edge"] == "begin":
+            pieces.append(text[start : found.start()])
+            start, open_name = found.start(), found["name"]
+        elif found["edge"] == "end" and found["name"] == open_name:
+            pieces.append(text[start : found.end()])
+            start, open_name = found.end(), ""
+    return [*pieces, text[start:]]
+
+
+def _take_macros(text: str, macros: dict[str, str]) -> str:
+    """The text without the macros that it defines; those without arguments are added to `macros`."""
+    kept: list[str] = []
+    position = 0
+    while found := _MACRO.search(text, position):
+        body, end = _braced(text, found.end())
+        if not found["arguments"] and not (found["parameters"] or "").strip():
+            macros[found["name"] or found["old"]] = body
+        kept.append(text[position : found.start()])
+        position = end
+    return "".join([*kept, text[position:]])
 
 
 def _drop_comments(text: str) -> str:
@@ -114,6 +214,7 @@ class _LatexReader:
         self.headings = HeadingStack()
         self.blocks: list[Block] = []
         self._items: list[str] = []  # of the list that is being read
+        self._lists: list[tuple[str, int]] = []  # those around the item being read, each with its number of items
 
     def read(self, text: str) -> None:
         """Read a document's body."""
@@ -121,7 +222,9 @@ class _LatexReader:
         while found := _BEGIN.search(text, position):
             self._add_text(text[position : found.start()])
             position = found.end()
-            if not found["item"] and not found["gap"]:
+            if found["environment"] in _LISTS:
+                self._turn_list(found["edge"] == "begin", found["environment"])
+            elif not found["item"] and not found["gap"]:
                 self._flush_list()
             if name := found["name"]:
                 end = text.find(f"\\end{{{name}", position)
@@ -135,8 +238,13 @@ class _LatexReader:
                     self._add("prose", self.headings.enter(level, clean(words).replace("`", "")))
                 else:
                     self._add("prose", clean(words))
+            elif found["display"]:
+                end = text.find("\\]" if found["display"] == "\\[" else "$$", position)
+                stop = end if end >= 0 else len(text)
+                self._read_environment("displaymath", text[position:stop])
+                position = stop + 2
             elif found["item"]:
-                self._items.append(f"\n- {clean(found['term'])}:" if found["term"] else "\n-")
+                self._begin_item(found["term"])
         self._add_text(text[position:])
         self._flush_list()
 
@@ -147,10 +255,28 @@ class _LatexReader:
         else:
             self._add("prose", words)
 
+    def _turn_list(self, begins: bool, name: str) -> None:
+        """A list begins or ends, which may stand in another one."""
+        if begins:
+            self._lists.append((name, 0))
+        elif self._lists:
+            self._lists.pop()
+        if not self._lists or (begins and len(self._lists) == 1):
+            self._flush_list()
+
+    def _begin_item(self, term: str | None) -> None:
+        name, count = self._lists.pop() if self._lists else ("itemize", 0)
+        self._lists.append((name, count + 1))
+        mark = f"{count + 1}." if name in ("enumerate", "compactenum") else "-"
+        indent = "  " * min(len(self._lists) - 1, 8)
+        self._items.append(f"\n{indent}{mark} {clean(term)}:" if term else f"\n{indent}{mark}")
+
     def _flush_list(self) -> None:
         """End the list being read, if there is one."""
         items, self._items = "".join(self._items), []
-        self._add("list", "\n".join(line for line in items.splitlines() if line.strip(" -")))
+        self._add(
+            "list", "\n".join(line for line in items.splitlines() if re.sub(r"^\s*(?:-|\d+\.)", "", line).strip())
+        )
 
     def _read_environment(self, name: str, body: str) -> None:
         if name in _VERBATIM:

@@ -15,6 +15,7 @@ from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, dedent_lines, fenc
 
 PIECE_LINES = 40  # of running output without blank lines
 _RULER = re.compile(r"\s*(?:([=\-*#~_+])\1{3,}|[+|](?:[-=+|: ]{3,}))\s*")
+_TITLE_LINE = re.compile(r"\s*([=\-*#~])\1{2,} +(?P<title>\S.*?) +\1{3,}\s*")  # `=== Resources ===`
 _COLUMN_RULER = re.compile(r"\s*-{2,}(?: +-{2,})+\s*")
 _COLUMNS = re.compile(r"\S {2,}\S|\S\t+\S")
 _BAR_ROW = re.compile(r"\s*\|.*\|\s*")
@@ -49,18 +50,23 @@ def parse_report(text: str) -> Parsed:
 
 
 def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
-    """A title between two rulers, which further lines may follow there, or over one with a blank line below.
+    """A title between two rulers, which further lines may follow there, over one with a blank line below, or in one.
 
     Returns it and the place after it; "" and 0 where there is none.
     """
     window = [*lines[position : position + 3], "", "", ""][:3]
+    if (found := _TITLE_LINE.fullmatch(window[0])) and _is_title(found["title"]):
+        return _clean(found["title"]), position + 1
     if _RULER.fullmatch(window[0]) and _is_title(window[1]):
         ends = range(position + 2, min(position + _MOST_BANNER, len(lines)))
         end = next((number for number in ends if _RULER.fullmatch(lines[number])), 0)
-        if end and all(map(_is_title, lines[position + 1 : end])):
+        is_banner = window[0].strip()[0] in "*#" and end and lines[end] == window[0]  # no table has such rulers
+        if end and (is_banner or all(map(_is_title, lines[position + 1 : end]))):
             return _clean(window[1]), end + 1
-    if _is_title(window[0]) and _RULER.fullmatch(window[1]) and not window[2]:
-        return _clean(window[0]), position + 2
+    if _is_title(window[0]) and _RULER.fullmatch(window[1]):
+        is_underlined = window[1][0] in "=-" and len(window[1]) == len(window[0])
+        if not window[2] or is_underlined:
+            return _clean(window[0]), position + 2
     return "", 0
 
 

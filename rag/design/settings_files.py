@@ -21,7 +21,9 @@ MAX_COLUMNS = 50
 _STARTS = {
     "yaml": re.compile(r"(?P<name>\"[^\"\n]+\"|'[^'\n]+'|[A-Za-z_][^\s:#]*(?: [^\s:#]+){0,5})\s*:(?:\s|$)"),
     "toml": re.compile(r"\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}\s*(?:[#;].*)?$"),
-    "make": re.compile(r"(?P<name>[^\s:=#][^:=#\n]*)::?(?![=:])(?!\s*[\w.]+\s*[:?+]?=)|define\s+(?P<word>\S+)"),
+    "make": re.compile(
+        r"(?!\.[A-Z])(?P<name>[^\s:=#][^:=#\n]*)::?(?![=:])(?!\s*[\w.]+\s*[:?+]?=)|define\s+(?P<word>\S+)"
+    ),
 }
 
 

@@ -71,7 +71,7 @@ class TokenCounter:
 
 
 def _words_counter(tokenizer: Any) -> Callable[[str], int] | None:
-    """Counts word by word, each word and each line once, where the tokenizer parts a text at every blank first, as BERT's does.
+    """Counts by words, each line and word once, where the tokenizer parts a text at every blank first, as BERT's does.
 
     The sum is then the count of the whole text. Signs that a tokenizer removes, such as a form feed, part no words.
     """

@@ -11,6 +11,7 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import replace
+from itertools import zip_longest
 from typing import TYPE_CHECKING
 
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, name_definition, pipe_table
@@ -66,11 +67,13 @@ _BLOCK_TAGS = frozenset(
     html li main ol p pre section summary table tbody td th thead tr ul
     """.split()
 )
+_PARTED = _BLOCK_TAGS | {"br"}  # these begin on a line of their own
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
 _DECLARED = re.compile(rb"charset\s*=|<\?xml[^>]*encoding", re.IGNORECASE)
 # libxml2 itself stops at 256; a page for people has at most 30 levels. Deeper content is read as plain text.
 _MAX_DEPTH = 150
+_LONGEST_REPEATED = 200  # characters of a cell that stands in each row that it spans
 
 
 def parse_html(content: bytes) -> Parsed:
@@ -311,7 +314,7 @@ def _holds_blocks(element: HtmlElement) -> bool:
 
 
 def inline_text(element: HtmlElement) -> str:
-    """An element's text: code in backticks, pictures as their description, line breaks as blanks."""
+    """An element's text: code in backticks, pictures as their description, blanks between lines and parts."""
     parts: list[str] = []
     code_depth = 0
     for event, item in _events(element):
@@ -319,12 +322,13 @@ def inline_text(element: HtmlElement) -> str:
             if item.tag in _CODE_TAGS:
                 code_depth += 1
                 parts.append("`" if code_depth == 1 else "")
-            parts.append(item.get("alt", "") if item.tag == "img" else "\n" if item.tag == "br" else "")
+            parts.append(item.get("alt", "") if item.tag == "img" else "\n" if item.tag in _PARTED else "")
             parts.append(item.text or "" if isinstance(item.tag, str) else "")
         else:
             if item.tag in _CODE_TAGS:
                 parts.append("`" if code_depth == 1 else "")
                 code_depth -= 1
+            parts.append("\n" if item.tag in _BLOCK_TAGS else "")
             parts.append("" if item is element else item.tail or "")
     return "".join(parts).replace("``", "")
 
@@ -347,19 +351,50 @@ def _is_layout(table: HtmlElement) -> bool:
 
 
 def _read_rows(table: HtmlElement) -> list[list[str]]:
-    """The cells' text by rows; a cell that spans columns fills the first, empty ones follow (at most 100)."""
+    """The cells' text by rows.
+
+    A cell that spans rows stands in each of them. One that spans columns fills the first, or in a head all of them; a
+    head of several rows becomes one.
+    """
     rows: list[list[str]] = []
+    heads = 0
+    above: dict[int, tuple[int, str]] = {}  # by column: the cells that go on into this row, and for how many rows more
     for row in table.iter("tr"):
+        in_head = row.getparent().tag == "thead"
         cells: list[str] = []
+        below = {column: (more - 1, text) for column, (more, text) in above.items() if more > 1}
         for cell in row.iterchildren("td", "th"):
-            span = cell.get("colspan", "1")
-            cells += [
-                _squeeze(inline_text(cell)),
-                *[""] * (min(int(span), 100) - 1 if span.isdecimal() and len(span) < 5 else 0),
-            ]
+            _go_on(cells, above)
+            text = _squeeze(inline_text(cell))
+            width, height = (_read_span(cell, name) for name in ("colspan", "rowspan"))
+            for shown in (text, *[text if in_head else ""] * (width - 1)):
+                if height > 1:
+                    below[len(cells)] = height - 1, shown if len(shown) <= _LONGEST_REPEATED else ""
+                cells.append(shown)
+        _go_on(cells, above)
+        above = below
         if any(cells):
             rows.append(cells)
-    return rows
+            heads += in_head
+    return [_join_heads(rows[:heads]), *rows[heads:]] if heads > 1 else rows
+
+
+def _read_span(cell: HtmlElement, name: str) -> int:
+    """How many columns or rows a cell spans, at most 100."""
+    span = cell.get(name, "1")
+    return min(max(int(span), 1), 100) if span.isdecimal() and len(span) < 5 else 1
+
+
+def _go_on(cells: list[str], above: dict[int, tuple[int, str]]) -> None:
+    """Append the cells of the rows above that go on at this place."""
+    while len(cells) in above:
+        cells.append(above[len(cells)][1])
+
+
+def _join_heads(rows: list[list[str]]) -> list[str]:
+    """The rows of a head as one: what stands over a column, from the top."""
+    columns = zip_longest(*rows, fillvalue="")
+    return [" ".join(dict.fromkeys(filter(None, column))) for column in columns]
 
 
 def _list_depth(item: HtmlElement, outermost: HtmlElement) -> int:
@@ -372,15 +407,20 @@ def _list_depth(item: HtmlElement, outermost: HtmlElement) -> int:
     return depth
 
 
+def _first_number(parent: HtmlElement) -> int:
+    start = parent.get("start", "1") if parent is not None else "1"
+    return int(start) if start.isdecimal() and len(start) < 7 else 1
+
+
 def _list_lines(element: HtmlElement) -> list[str]:
     """A list's items as Markdown lines, inner lists indented. `element` contains no code and no table."""
     lines: list[str] = []
-    counts: dict[HtmlElement, int] = {}
+    counts: dict[HtmlElement, int] = {}  # the number of the last item
 
     for item in element.iter("li"):
         parent = item.getparent()
         depth = _list_depth(item, element)
-        counts[parent] = counts.get(parent, 0) + 1
+        counts[parent] = counts.get(parent, _first_number(parent) - 1) + 1
         mark = f"{counts[parent]}." if parent is not None and parent.tag == "ol" else "-"
 
         own = [item.text or ""]

@@ -67,7 +67,7 @@ _GLYPHS = {
     "co": "(c)",
     "rg": "(R)",
     "tm": "(TM)",
-    "mu": "x",
+    "mu": "×",
     "de": "°",
     "<=": "<=",
     ">=": ">=",
@@ -104,6 +104,8 @@ _ESCAPE = re.compile(
     r"|\*(?:\[(?P<longstring>[^\]]*)\]|\((?P<string>..)|(?P<one>.))|\[(?P<long>[^\]]*)\]|\((?P<glyph>..)"
     r"|[hvwlLDXRbCNoxZABSH]'[^']*'|n(?:\[[^\]]*\]|\(..|.)|\"(?P<comment>.*)|#.*|(?P<single>.)|$)"
 )
+_STRING = re.compile(r"\\\*(?:\[(?P<long>[^\]]*)\]|\((?P<two>..)|(?P<one>[^\[(]))")
+MAX_PUT = 2**20  # characters of strings that a page defines itself
 _FONTS = frozenset({"B", "I", "R", "BI", "IB", "BR", "RB", "IR", "RI", "SM", "SB"})
 _MDOC_TEXT = frozenset(
     {"Fl", "Cm", "Nm", "Ar", "Pa", "Ev", "Ic", "Li", "Sy", "Em", "Va", "Fn", "Xr", "Op"}
@@ -169,10 +171,12 @@ class _ManReader:
         self._table: list[str] | None = None  # the lines between .TS and .TE
         self._wants_tag = False  # after .TP
         self._skip_until = ""  # the end of a macro's definition
+        self._strings: dict[str, str] = {}  # what `.ds` defines
+        self._room = MAX_PUT  # characters
 
     def read(self, lines: list[str]) -> None:
         """Read a whole page."""
-        for line in lines:
+        for line in map(self._put_strings, lines):
             if self._skip_until:
                 ends = (
                     line.startswith(".") and f".{line[1:].strip()}" == self._skip_until
@@ -186,6 +190,17 @@ class _ManReader:
                 self._read_text(unescape(line))
         self._flush()
         self._drop_tags()
+
+    def _put_strings(self, line: str) -> str:
+        """A line with the strings that the page defined before it; they stay out once there is too much of them."""
+
+        def put(match: re.Match[str]) -> str:
+            """The text of a string, or its name where it is not the page's own."""
+            text = self._strings.get(match["long"] or match["two"] or match["one"], match[0])
+            self._room -= len(text)
+            return text if self._room > 0 else match[0]
+
+        return _STRING.sub(put, line) if self._strings and "\\*" in line else line
 
     def _read_request(self, line: str) -> None:
         name, _, rest = line[1:].strip().partition(" ")
@@ -213,6 +228,8 @@ class _ManReader:
             self._switch_table(name)
         elif name in ("de", "de1", "am", "ig"):
             self._skip_until = f".{arguments[1]}" if len(arguments) > 1 else ".."
+        elif name == "ds" and arguments:
+            self._strings[arguments[0]] = rest.partition(" ")[2].lstrip().removeprefix('"')
         elif name == "Nd":
             self._read_text(f"- {joined}")
         elif name in ("UR", "MT", "URL"):
@@ -330,16 +347,19 @@ def _print_mdoc(name: str, arguments: list[str]) -> str:
 
 
 def _table_rows(lines: list[str]) -> list[list[str]]:
-    """The rows of a `tbl` table, which follow its options (`;`) and its format (up to `.`).
+    """The rows of a `tbl` table, which follow its options (`;`) and its format (up to `.`), its header first.
 
-    Cells are separated by tabs or by the table's own mark.
+    Cells are separated by tabs or by the table's own mark. A header has a format or a ruler of its own, else it is
+    empty.
     """
     text = "\n".join(lines)
     options = re.match(r"[^\n]*;[ \t]*\n", text)
     mark = re.search(r"tab ?\((.)\)", options[0]) if options else None
-    data = re.split(r"\.[ \t]*\n", text[options.end() if options else 0 :], maxsplit=1)[-1]
+    form, _, data = re.sub(r"\.[ \t]*\n", ".\n", text[options.end() if options else 0 :]).partition(".\n")
+    has_header = "\n" in form or bool(re.match(r"[^\n]*\n[_=]+\n", data))
     before, *blocks = data.split("T{\n")  # a cell of several lines
     cells = (part.partition("\nT}") for part in blocks)
     data = "".join([before, *(cell.replace("\n", " ") + rest for cell, _, rest in cells)])
     rows = [line.split(mark[1] if mark else "\t") for line in data.split("\n") if line.strip(" _=") and line[0] != "."]
-    return [[unescape(cell).strip() for cell in row] for row in rows]
+    cleaned = [[unescape(cell).strip() for cell in row] for row in rows]
+    return cleaned if has_header or not cleaned else [[""] * len(cleaned[0]), *cleaned]

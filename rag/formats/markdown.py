@@ -10,9 +10,13 @@ from __future__ import annotations
 
 import html
 import re
+from collections import deque
+from collections.abc import Mapping
 from dataclasses import replace
+from typing import Any
 
 from markdown_it import MarkdownIt
+from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 
 from rag.blocks import (
@@ -26,8 +30,10 @@ from rag.blocks import (
     pipe_table,
     squeeze_table,
 )
+from rag.errors import ParseFailed
+from rag.formats.html_page import parse_html
 from rag.formats.rst import OBJECTS, parse_rst
-from rag.formats.rst_tables import read_csv_table, read_list_table
+from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "prose",
@@ -44,10 +50,21 @@ _SILENT_DIRECTIVES = frozenset(
 )
 
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
+# MkDocs: `!!! note "Title"` and `=== "Tab"` own the lines below them that are indented by four more.
+_INDENTED_PART = re.compile(
+    r'(?P<margin>\s*)(?:(?:!!!|\?\?\?\+?)\s+(?P<kind>[\w-]+)[^"\n]{0,100}(?:"(?P<title>[^"\n]*)")?|===\+?\s+"(?P<tab>[^"\n]+)")\s*'
+)
+_NOTE = re.compile(r"\[[^\]\n]{1,200}\]:\s")  # a footnote, or a link's target
+_ATTRIBUTES = re.compile(r"\s*\{[#.][^{}]*\}\s*$")  # of a heading, as pandoc and kramdown write them
+_ALERT = re.compile(r"\s*>\s*\[!(?P<kind>[A-Za-z]+)\][ \t]*(?P<title>.*)")
+_DEFINITION = re.compile(r"[^\n:]{1,200}\n:\s{1,3}\S")
+_CAPTION = re.compile(r"(?:Table)?: +(?P<text>\S[^\n]*)")
+_GRID = re.compile(r"\s*\+(?:[-=:]+\+)+\s*\n\s*\|")
 # Each part stops where the next match could begin: otherwise a text of openings that nothing closes would be read once
 # for each of them.
 _IMAGE = re.compile(r"!\[((?:[^\]!]|!(?!\[))*)\]\((?:[^)!]|!(?!\[))*\)")
 _LINK = re.compile(r"\[([^\[\]]*(?:\[[^\[\]]*\][^\[\]]*)*)\]\((?:[^()\s]|\([^()]*\))*(?:\s+\"[^\"]*\")?\)")
+_REFERENCE_LINK = re.compile(r"\[([^\[\]\n]{1,300})\](?:\[([^\[\]\n]{0,300})\])?(?![(:])")
 _TAG_NAMES = (
     r"a|b|br|center|code|dd|details|div|dl|dt|em|h\d|hr|i|img|kbd|li|ol|p|span|strong|sub|summary|sup|"
     r"table|tbody|td|th|thead|tr|ul"
@@ -69,12 +86,18 @@ def parse_markdown(text: str) -> Parsed:
 def _prepare(text: str) -> str:
     """The text without front matter, `:::{note}` fences as plain lines: CommonMark lacks them."""
     front = re.match(r"---\r?\n.*?\n---\s*?\n", text, re.DOTALL)
-    lines = text[front.end() :].splitlines() if front else text.splitlines()
-    prepared, in_fence = [], False
-    for line in lines:
+    waiting = deque(text[front.end() :].splitlines() if front else text.splitlines())
+    prepared: list[str] = []
+    in_fence = False
+    while waiting:
+        line = waiting.popleft()
         in_fence ^= line.lstrip().startswith(("```", "~~~"))
         mark = None if in_fence else _COLON_FENCE.match(line)
-        if not mark:
+        if not in_fence and (part := _INDENTED_PART.fullmatch(line)):
+            waiting.extendleft(reversed(_take_part(part, waiting)))
+        elif not mark:
+            if not in_fence and prepared and _NOTE.match(line) and _NOTE.match(prepared[-1]):
+                prepared.append("")
             prepared.append(line)
         elif mark[2] and mark[2].lower() not in _SILENT_DIRECTIVES:
             prepared += ["", f"{mark[1]}{_label(mark[2], mark[3] or '')}"]
@@ -83,34 +106,97 @@ def _prepare(text: str) -> str:
     return "\n".join(prepared)
 
 
+def _take_part(part: re.Match[str], waiting: deque[str]) -> list[str]:
+    """The lines of an admonition or a tab, taken from those that wait, with its name above them."""
+    margin, body = part["margin"], list[str]()
+    while waiting and (not waiting[0].strip() or waiting[0].startswith(f"{margin}    ")):
+        line = waiting.popleft()
+        body.append(f"{margin}{line[len(margin) + 4 :]}" if line.strip() else "")
+    label = _label(part["kind"], part["title"] or "") if part["kind"] else f"{part['tab']}:"
+    return ["", f"{margin}{label}", "", *body, ""]
+
+
 def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
     lines = text.splitlines()
     blocks: list[Block] = []
-    tokens = (
-        MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"]).parse(text)
-    )  # inline content is not needed
+    links: dict[str, Any] = {}
+    parser = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])  # inline content is not needed
+    tokens = parser.parse(text, links)
+    done = 0  # lines
 
     for number, token in enumerate(tokens):
-        if token.level or not token.map:
+        if token.level or not token.map or token.map[0] < done:
             continue
         source = "\n".join(lines[token.map[0] : token.map[1]])
 
         if token.type == "heading_open":
-            whole = headings.enter(
-                int(token.tag[1]), clean_inline(tokens[number + 1].content).replace("`", "").replace("**", "")
-            )
+            heading = _ATTRIBUTES.sub("", tokens[number + 1].content)
+            whole = headings.enter(int(token.tag[1]), clean_inline(heading).replace("`", "").replace("**", ""))
             blocks.append(Block("prose", whole, headings.path))
         elif token.type in ("fence", "code_block"):
             blocks += _read_fence(token, headings)
+        elif token.type == "html_block" and "<table" in source.lower():
+            done = _end_of_table(lines, token.map[0], token.map[1])
+            blocks += _read_html("\n".join(lines[token.map[0] : done]), headings)
+        elif token.type == "paragraph_open":
+            _add_paragraph(blocks, source, links, headings)
         elif token.type in _KINDS:
             kind = _KINDS[token.type]
-            cleaned = clean_inline(source)
-            blocks.append(
-                Block(
-                    kind, squeeze_table(_join_rows(cleaned)) if kind == "table" else cleaned.strip("\n"), headings.path
-                )
-            )
+            cleaned = _show_links(clean_inline(source), links)
+            text = squeeze_table(_join_rows(cleaned)) if kind == "table" else cleaned.strip("\n")
+            blocks.append(Block(kind, _show_alert(text) if token.type == "blockquote_open" else text, headings.path))
     return blocks
+
+
+def _add_paragraph(blocks: list[Block], source: str, links: Mapping[str, Any], headings: HeadingStack) -> None:
+    """A paragraph, or what pandoc means by such a one: a drawn table, a table's caption, defined terms."""
+    cleaned = _show_links(clean_inline(source), links).strip("\n")
+    if _GRID.match(source) and (rows := read_grid_table([line.strip() for line in source.split("\n")])):
+        table = pipe_table([[clean_inline(cell) for cell in row] for row in rows])
+        blocks.append(Block("table", table, headings.path))
+    elif (caption := _CAPTION.fullmatch(cleaned)) and blocks and blocks[-1].kind == "table":
+        blocks.insert(len(blocks) - 1, Block("prose", caption["text"], headings.path))
+    elif _DEFINITION.match(source):
+        blocks += _read_glossary(cleaned.split("\n"), headings)
+    else:
+        blocks.append(Block("prose", cleaned, headings.path))
+
+
+def _end_of_table(lines: list[str], start: int, end: int) -> int:
+    """The line after an HTML table, which blank lines may part into several blocks of Markdown."""
+    closing = (number for number in range(start, len(lines)) if "</table" in lines[number].lower())
+    return max(end, next(closing, end - 1) + 1)
+
+
+def _read_html(source: str, headings: HeadingStack) -> list[Block]:
+    """HTML with a table in it, under the headings that are open."""
+    try:
+        found = parse_html(f"<body>{source}</body>".encode())
+    except ParseFailed:
+        return [Block("prose", clean_inline(source), headings.path)]
+    return [_put_under(block, headings.path) for block in found.blocks]
+
+
+def _show_alert(text: str) -> str:
+    """A quote of the kind that hosts of code draw as a box (`> [!WARNING]`) as any other admonition."""
+    alert = _ALERT.match(text)
+    if not alert:
+        return text
+    lines = [re.sub(r"^\s*> ?", "", line) for line in text[alert.end() :].strip("\n").split("\n")]
+    return "\n".join([f"{_label(alert['kind'].lower(), alert['title'])} {lines[0]}".strip(), *lines[1:]])
+
+
+def _show_links(text: str, links: Mapping[str, Any]) -> str:
+    """Text with links whose targets stand elsewhere (`[words][target]`) as their words."""
+    known = links.get("references")
+    if not known:
+        return text
+
+    def show(found: re.Match[str]) -> str:
+        """The words alone, where the target is known."""
+        return found[1] if normalizeReference(found[2] or found[1]) in known else found[0]
+
+    return _REFERENCE_LINK.sub(show, text)
 
 
 def _join_rows(table: str) -> str:
@@ -127,7 +213,9 @@ def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
     directive = re.match(r"\{([\w:.-]+)\}\s*(.*)", token.info.strip())
     body = token.content.splitlines()
     if not directive:
-        language = token.info.strip().split(" ")[0]
+        info = token.info.strip()
+        attributes = re.match(r"\{\s*\.([\w+-]+)", info)
+        language = attributes[1] if attributes else info.split(" ")[0]
         return [Block("code", fence_code(body, language), headings.path)] if token.content.strip() else []
     name = directive[1].lower()
     if name in _SILENT_DIRECTIVES:

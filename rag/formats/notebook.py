@@ -8,6 +8,7 @@ Pictures and other outputs are left out. Nothing is run.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterator
 from typing import Any
 
@@ -50,7 +51,7 @@ def _read_cell(kind: Any, cell: Any, language: str) -> Iterator[str]:
     """A cell as Markdown."""
     source = _text(cell.get("source", cell.get("input")))
     if kind in ("markdown", "heading"):
-        yield source
+        yield _close_fence(source)
         return
     if source.strip():
         yield fence_code(source.splitlines(), language if kind == "code" else "")
@@ -62,10 +63,24 @@ def _read_cell(kind: Any, cell: Any, language: str) -> Iterator[str]:
             yield fence_code([*lines[:MAX_OUTPUT_LINES], *more])
 
 
+def _close_fence(source: str) -> str:
+    """The Markdown of a cell with the fence closed that it leaves open: the next cell is not its code."""
+    fence = ""
+    for line in source.splitlines():
+        mark = re.match(r" {0,3}(`{3,}|~{3,})(?P<rest>.*)", line)
+        if mark and not fence:
+            fence = mark[1]
+        elif mark and mark[1][0] == fence[0] and len(mark[1]) >= len(fence) and not mark["rest"].strip():
+            fence = ""
+    return f"{source}\n{fence}" if fence else source
+
+
 def _read_output(output: Any) -> str:
     """What an output shows as plain text: what was printed, or a value."""
     if not isinstance(output, dict):
         return ""
+    if output.get("output_type") == "error":
+        return f"{_text(output.get('ename'))}: {_text(output.get('evalue'))}"
     data = output.get("data")
     values = data if isinstance(data, dict) else {}
     is_picture = any(str(name).startswith("image/") for name in values)

@@ -22,7 +22,6 @@ from rag.design.settings_files import parse_json, parse_settings
 from rag.documents import Document
 from rag.formats.csv_table import parse_csv
 from rag.formats.encodings import read_text
-from rag.formats.excel import parse_excel
 from rag.formats.html_page import parse_html
 from rag.formats.includes import ReadText, expand_includes
 from rag.formats.manpage import parse_man
@@ -34,8 +33,10 @@ from rag.formats.python_code import parse_python
 from rag.formats.rst import parse_rst
 from rag.formats.script import parse_script
 from rag.formats.verilog import parse_verilog
-from rag.formats.word import parse_docx
 from rag.formats.xml_page import parse_xml
+from rag.office.excel import parse_excel
+from rag.office.open_document import parse_odt
+from rag.office.word import parse_docx
 
 MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
 MAX_HEADING_LEVELS = 16  # each chunk repeats them; documents have six, and some more with options inside commands
@@ -113,6 +114,7 @@ FORMATS: dict[str, Format] = {
     ".pdf": Format("PDF", parse_bytes=parse_pdf, parse_pictures=parse_pdf),
     **dict.fromkeys((".xml", ".dita", ".dbk"), Format("XML", parse_bytes=parse_xml)),
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), Format("DOCX", parse_bytes=parse_docx)),
+    **dict.fromkeys((".odt", ".ott"), Format("OpenDocument", parse_bytes=parse_odt)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
     **dict.fromkeys((".tex", ".ltx"), Format("LaTeX", parse_latex)),
     ".ipynb": Format("notebook", parse_notebook),

@@ -14,7 +14,7 @@ from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, Parsed, dedent_
 _NUMBER = re.compile(r"(?P<number>(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*)\.?[ \t]+(?P<words>\S.*)")
 _UNDERLINE = re.compile(r"([=\-~^*#])\1{2,}\s*")
 _LEVELS = "=#*-~^"  # of underlines, outermost first, in the order that most texts use
-_ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+\S")
+_ITEM = re.compile(r"\s*(?:[-*+•]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+\S")
 _COLUMNS = re.compile(r"\S {3,}\S.* {3,}\S|\S\t+\S|[|+]-{3,}|^\s*\|.*\|\s*$")
 
 
@@ -25,7 +25,7 @@ def parse_text(text: str) -> Parsed:
     blocks: list[Block] = []
     for number, page in enumerate(pages, start=1):
         at = number if len(pages) > 1 else None
-        paragraphs = re.split(r"\n[ \t]*(?:\n[ \t]*)+", page.replace("\r\n", "\n"))
+        paragraphs = re.split(r"\n(?:[ \t]*\n)+", page.replace("\r\n", "\n"))
         for index, part in enumerate(paragraphs):
             lines = part.strip("\n").split("\n")
             lines = _enter_heading(lines, open_headings, is_alone=index + 1 < len(paragraphs) or number < len(pages))
@@ -75,4 +75,4 @@ def _make_blocks(lines: list[str], path: tuple[str, ...], page: int | None) -> l
     aligned = sum(1 for line in lines if _COLUMNS.search(line))
     if len(lines) > 1 and 2 * aligned > len(lines):  # a table or a drawing in characters
         return [Block("code", fence_code(dedent_lines([line.expandtabs(8) for line in lines])), path, page)]
-    return [Block(kind, text, path, page)]
+    return [Block(kind, "\n".join(dedent_lines(lines)), path, page)]

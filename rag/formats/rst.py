@@ -22,7 +22,7 @@ from rag.blocks import (
     pipe_table,
     squeeze_table,
 )
-from rag.formats.rst_tables import read_csv_table, read_list_table, read_simple_table
+from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table, read_simple_table
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
 _ADMONITIONS = frozenset(
@@ -37,7 +37,23 @@ _TABLES = frozenset({"list-table", "csv-table"})
 _SILENT = frozenset(
     """
     todo todolist toctree contents image raw include literalinclude bibliography index role default-role program
-    highlight autocmd autocmd_rst autocmdgroup autocellgroup currentmodule module meta rubric
+    highlight autocmd autocmd_rst autocmdgroup autocellgroup currentmodule module meta date
+    """.split()
+)
+
+_VERSIONS = {
+    "versionadded": "Added in version",
+    "versionchanged": "Changed in version",
+    "deprecated": "Deprecated since version",
+    "versionremoved": "Removed in version",
+}
+# Directives whose argument names a class or a kind of output, and says nothing to a reader.
+_WRAPPERS = frozenset({"figure", "only", "container", "class", "compound", "ifconfig"})
+# Options of an object that say how it is listed; the others ("type", "default") describe it.
+_LISTING = frozenset(
+    """
+    noindex no-index noindexentry no-index-entry nocontentsentry no-contents-entry notypesetting no-typesetting module
+    canonical name class annotation single-line-parameter-list
     """.split()
 )
 
@@ -55,6 +71,7 @@ _ROLE = re.compile(r":(?:[A-Za-z][\w.+-]{0,60}:){0,4}[A-Za-z][\w.+-]{0,60}:`([^`
 _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
 _TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
 _PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
+_FOOTNOTE_MARK = re.compile(r"(?<![\w\]`])(\[(?:\d+|#[\w-]*|\*)\])_(?!\w)")
 _NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;:)]|$)")
 
 
@@ -72,6 +89,8 @@ def clean_inline(text: str) -> str:
     """Text with roles, links and literals as their words: names and code in single backticks, references bare."""
     text = _PHRASE_LINK.sub(r"\1", clean_roles(text)).replace("``", "`")
     text = _NAME_LINK.sub(lambda match: match[1] or match[2], text)
+    text = _FOOTNOTE_MARK.sub(r"\1", text)
+    text = re.sub(r"\\\s", "", text)
     return re.sub(r"\\([^\w\s])", r"\1", text)
 
 
@@ -200,6 +219,9 @@ class _RstReader:
         body = dedent_lines(lines[position + 1 : end])
         if directive:
             name, argument = directive[1].lower(), (directive[2] or "").strip()
+            goes_on = bool("".join(lines[position + 1 : position + 2]).strip()) and bool(body)
+            if argument and goes_on and name in _ADMONITIONS and name != "admonition":
+                body, argument = [argument, *body], ""  # its text begins beside its name
             while (
                 argument
                 and name in ("option", "cmdoption")
@@ -224,7 +246,8 @@ class _RstReader:
         body = dedent_lines(body)
 
         if name in OBJECTS or (":" in name and argument and name.split(":")[-1] not in _PLACES):
-            self._read_object(argument, body)
+            facts = [f"{key.capitalize()}: {value}" for key, value in options.items() if value and key not in _LISTING]
+            self._read_object(argument, [*facts, "", *body] if facts else body)
             return
         if name == "glossary":
             self._read_glossary(body)
@@ -235,6 +258,7 @@ class _RstReader:
             return
 
         if name in _CODE:
+            self._add("prose", clean_inline(options.get("caption") or ""))
             if body:
                 self._add_code(body, argument)
         elif name in _TABLES:
@@ -247,12 +271,17 @@ class _RstReader:
                 self._add("prose", clean_inline("\n".join(body)))
         elif name in _ADMONITIONS:
             label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
+            if name == "admonition":
+                label, argument = f"{argument}:" if argument else "", ""
             if body and re.match(r"\w|`", body[0]) and not argument:
                 self.read([f"{label} {body[0]}", *body[1:]])
             else:
                 self.read([f"{label} {argument}", "", *body])
         else:  # figure, table, tab, only, and whatever a project added: its argument and its body are text
-            argument = "" if name in ("figure", "only") else argument
+            if name in _VERSIONS:
+                version, _, text = argument.partition(" ")
+                argument, body = "", [f"{_VERSIONS[name]} {version}: {text or ''.join(body[:1])}", *body[not text :]]
+            argument = "" if name in _WRAPPERS else argument
             self.read([argument, "", *body] if argument else body)
 
     def _read_object(self, name: str, body: list[str]) -> None:
@@ -296,7 +325,7 @@ class _RstReader:
             if blank and (not simple or _SIMPLE_BORDER.match(lines[end - 1].rstrip())) and end > position + 1:
                 break
             end += 1
-        rows = read_simple_table(lines[position:end]) if simple else []
+        rows = read_simple_table(lines[position:end]) if simple else read_grid_table(lines[position:end])
         if rows:
             self._add_table(rows)
         else:

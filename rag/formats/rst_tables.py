@@ -1,4 +1,4 @@
-"""The tables of reStructuredText as rows of cells: list-table, csv-table, and tables drawn with borders of `=`.
+"""The tables of reStructuredText as rows of cells: list-table, csv-table, tables between borders, and drawn grids.
 
 It cleans no inline markup and opens no file; `includes` puts the rows of a csv-table's file into its body.
 
@@ -9,12 +9,16 @@ from __future__ import annotations
 
 import csv
 import re
+import unicodedata
 from collections.abc import Mapping, Sequence
+from itertools import pairwise
 
 _BORDER = re.compile(r"=+(?: +=+)*\s*")
 _UNDERLINE = re.compile(r"-+(?: +-+)*\s*")  # joins header cells above it
 _TARGET = re.compile(r"\s*\.\. _[^:]+:\s*$")  # a link's target, which says nothing to a reader
 TAB = "\u2409"  # stands for a tab in a table's file: tabs are blanks in reStructuredText
+_GOES_ON = "\0"  # in a column that a cell on its left spans
+MAX_COLUMNS = 200  # of a table that is drawn
 _MARKS = {"tab": TAB, "space": " "}
 
 
@@ -84,6 +88,60 @@ def read_simple_table(lines: Sequence[str]) -> list[list[str]]:
         else:
             rows.append(["" if cell == "\\" else cell for cell in cells])
     return [header, *rows]
+
+
+def read_grid_table(lines: Sequence[str]) -> list[list[str]]:
+    """The rows of a table drawn with `+`, `-` and `|`, its header first, which is empty where it has none.
+
+    A cell that spans rows stands in each of them; of one that spans columns the others are empty. [] where the lines
+    draw no such table.
+    """
+    lines = [_widen(line.rstrip()) for line in lines]
+    edges = sorted({at for line in lines if line.startswith("+") for at, sign in enumerate(line) if sign == "+"})
+    if not 2 <= len(edges) <= MAX_COLUMNS or any(line[:1] not in ("+", "|") for line in lines):
+        return []
+    columns = list(pairwise(edges))
+    rows: list[list[str]] = []
+    heads = 0
+    cells = [""] * len(columns)
+    goes_on: set[tuple[int, int]] = set()  # rows and columns that a cell on the left spans
+    for line in lines[1:]:
+        parts = _cut_grid(line, columns)
+        goes_on |= {(len(rows), at) for at, part in enumerate(parts) if part == _GOES_ON}
+        parts = ["" if part == _GOES_ON else part for part in parts]
+        for at, part in enumerate(parts):
+            cells[at] = f"{cells[at]} {part}".strip() if part else cells[at]
+        if None not in parts:
+            continue
+        if any(cells):
+            rows.append(cells)
+        heads = len(rows) if line.startswith("+=") else heads
+        cells = ["" if part is None else cell for part, cell in zip(parts, cells, strict=True)]
+    for number, at in sorted(goes_on):
+        if number < heads and not rows[number][at]:
+            rows[number][at] = rows[number][at - 1]
+    header = [" ".join(dict.fromkeys(filter(None, column))) for column in zip(*rows[:heads], strict=True)]
+    return [header or [""] * len(columns), *rows[heads:]] if len(rows) > heads else []
+
+
+def _cut_grid(line: str, columns: Sequence[tuple[int, int]]) -> list[str | None]:
+    """The part of a line in each column: None where a border ends the cell, a mark where one goes on."""
+    begun = [at for at, (left, _) in enumerate(columns) if line[left : left + 1] in ("|", "+")]
+    parts: list[str | None] = [_GOES_ON] * len(columns)
+    for at, after in zip(begun, [*begun[1:], len(columns)], strict=True):
+        segment = line[columns[at][0] + 1 : columns[after - 1][1]]
+        if re.fullmatch(r"-+|=+", segment):
+            parts[at:after] = [None] * (after - at)
+        else:
+            parts[at] = " ".join(segment.replace("\0", "").split())
+    return parts
+
+
+def _widen(line: str) -> str:
+    """The line with a mark behind each sign that takes two columns."""
+    if line.isascii():
+        return line
+    return "".join(f"{sign}\0" if unicodedata.east_asian_width(sign) in "WF" else sign for sign in line)
 
 
 def _cut(line: str, columns: Sequence[int]) -> list[str]:

@@ -17,9 +17,15 @@ from rag.design.protected import hide_encrypted
 # statements.
 PIECE_LINES = 24
 _COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//"}
+_RULER = re.compile(r"\s*([^\w\s])\1*[^\w\s]?\s*")  # one sign repeated, which only decorates
 _ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
 _STARTS = {
     "tcl": re.compile(r"\s*(?P<kind>proc)\s+(?P<name>[^\s{}]+)"),
+    "vhdl": re.compile(
+        r"(?P<kind>entity|architecture|package body|package|configuration|context)\s+(?P<name>\w+)"
+        r"(?:\s+of\s+\w+)?\s+is\b",
+        re.IGNORECASE,
+    ),
     "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
 }
 
@@ -30,14 +36,16 @@ def parse_script(text: str, language: str) -> Parsed:
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
     depths = _count_braces(lines)
-    closings = _find_closings(depths)
+    closings = _find_vhdl_ends(lines) if language == "vhdl" else _find_closings(depths)
     blocks: list[Block] = []
     loose: list[str] = []
     position = 0
 
     while position < len(lines):
         begun = starts.match(lines[position]) if starts else None
-        end = _find_end(lines, position, depths, closings) if begun else 0
+        end = 0
+        if begun:
+            end = closings[position] if language == "vhdl" else _find_end(lines, position, depths, closings)
         if not begun or not end:
             loose.append(lines[position])
             position += 1
@@ -49,7 +57,7 @@ def parse_script(text: str, language: str) -> Parsed:
 
         groups = begun.groupdict()
         blocks += _describe(
-            f"{groups.get('kind') or 'function'} {groups.get('word') or groups['name']}",
+            f"{(groups.get('kind') or 'function').lower()} {groups.get('word') or groups['name']}",
             comment,
             lines[position:end],
             language,
@@ -97,7 +105,7 @@ def clean_comment(lines: list[str], mark: str) -> str:
     texts = [
         re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")
     ]
-    kept = ["" if not re.search(r"\w", text) else text for text in texts]
+    kept = ["" if _RULER.fullmatch(text) else text for text in texts]
     return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
 
 
@@ -149,3 +157,13 @@ def _find_end(lines: list[str], start: int, depths: list[int], closings: list[in
         return start + 1
     opens_next = start + 2 < len(depths) and depths[start + 2] > depths[start + 1]
     return closings[start + 1] if opens_next else 0
+
+
+def _find_vhdl_ends(lines: list[str]) -> list[int]:
+    """For each line, the position after the next `end` that stands at the left edge, as that of a unit does; or 0."""
+    ends = [0] * len(lines)
+    following = 0
+    for at in range(len(lines) - 1, -1, -1):
+        following = at + 1 if re.match(r"end\b[^;]*;", lines[at], re.IGNORECASE) else following
+        ends[at] = following
+    return ends

@@ -9,6 +9,7 @@ map) is refused by name. It fetches nothing and expands no entities.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rag.blocks import Parsed
@@ -35,11 +36,13 @@ _SAME = {
     **dict.fromkeys(("term", "dt", "pt", "glossterm"), "dt"),
     **dict.fromkeys(("dd", "pd", "glossdef"), "dd"),
     **dict.fromkeys(("emphasis", "em", "i", "b", "ph", "uicontrol"), "em"),
+    "related-links": "nav",
     **dict.fromkeys(("remark", "draft-comment", "indexterm"), "script"),
     **dict.fromkeys(("head", "info", "prolog"), "head"),
     **{tag: tag for tag in "h1 h2 h3 h4 h5 h6 div span a br hr img blockquote main nav sup sub strong body".split()},
 }
 _INLINE = frozenset("p dt pre code em td li span a h1 h2 h3 h4 h5 h6 sup sub strong".split())
+_NOTES = frozenset({"note", "tip", "warning", "caution", "important"})
 _KEPT = ("class", "id", "href", "role", "alt", "colspan")  # attributes
 _PARTS = frozenset(
     "part chapter article section sect1 sect2 sect3 sect4 sect5 appendix preface topic concept task reference "
@@ -74,7 +77,10 @@ def parse_xml(content: bytes) -> Parsed:
         raise ParseFailed(f"XML of data and not of text (its first element is <{name[:60]}>)")
     root = html.Element("html")
     root.append(page)
-    return read_tree(root, " ".join((title or "").split()))
+    parsed = read_tree(root, " ".join((title or "").split()))
+    damage = next((entry for entry in parser.error_log if entry.level_name == "FATAL"), None)
+    note = f"damaged in line {damage.line} ({damage.message.strip()}): text behind it may be missing" if damage else ""
+    return replace(parsed, note=note)
 
 
 def _encode(content: bytes) -> bytes:
@@ -99,8 +105,11 @@ def _copy(source: _Element, target: Any, depth: int, level: int) -> None:
     for child in source:
         if name := _local(child):
             kept = {key: value for key, value in child.attrib.items() if key in _KEPT}
-            made = html.Element(_tag_of(name, _local(source), target.tag, level), kept)
+            made = html.Element(_tag_of(name, _local(source), target.tag, level), kept | _spans(child))
             target.append(made)
+            if name in _NOTES:
+                made.append(html.Element("p", {"class": "admonition-title"}))
+                made[0].text = (child.get("type") or name).capitalize()
             _copy(child, made, depth + 1, level + (name in _PARTS))
         _append_text(target, child.tail)
 
@@ -108,10 +117,20 @@ def _copy(source: _Element, target: Any, depth: int, level: int) -> None:
 def _tag_of(name: str, parent: str, target: str, level: int) -> str:
     """HTML's name for an element in `parent`, which became `target`."""
     if name == "title":
-        return "caption" if target == "table" else "p" if parent in ("figure", "example") else f"h{min(level, 6)}"
+        return (
+            "caption" if target == "table" else "p" if parent in ("figure", "example", "fig") else f"h{min(level, 6)}"
+        )
     if (name, parent) == ("listitem", "varlistentry"):
         return "dd"
     return _SAME.get(name, "span" if target in _INLINE else "div")
+
+
+def _spans(cell: _Element) -> dict[str, str]:
+    """How many columns and rows a cell of a CALS table spans, as HTML says it."""
+    first, last = (re.search(r"\d+$", cell.get(key, "")) for key in ("namest", "nameend"))
+    columns = {"colspan": str(int(last[0]) - int(first[0]) + 1)} if first and last else {}
+    more = cell.get("morerows", "")
+    return columns | ({"rowspan": str(int(more) + 1)} if more.isdecimal() and len(more) < 5 else {})
 
 
 def _append_text(target: Any, text: str | None) -> None:

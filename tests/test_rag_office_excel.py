@@ -1,4 +1,4 @@
-"""rag.formats.excel: cells as people see them, and workbooks that cannot be read."""
+"""rag.office.excel: cells as people see them, and workbooks that cannot be read."""
 
 from __future__ import annotations
 
@@ -10,8 +10,8 @@ import pytest
 from openpyxl import Workbook
 
 from rag.errors import ParseFailed
-from rag.formats import excel
-from rag.formats.excel import parse_excel
+from rag.office import excel
+from rag.office.excel import parse_excel
 from tests.rows import for_each
 
 

@@ -36,7 +36,7 @@ _MAIN_TYPE = re.compile(
 )
 _PLAIN_TYPE = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _HEADING = re.compile(r"(?:heading|überschrift|titre) ?([1-9])", re.IGNORECASE)
-_CODE_STYLE = re.compile(r"code|source|preformatted|listing|macro|verbatim|terminal|console", re.IGNORECASE)
+CODE_STYLE = re.compile(r"code|source|preformatted|listing|macro|verbatim|terminal|console", re.IGNORECASE)
 _CODE_FONT = re.compile(r"courier|consolas|mono|menlo", re.IGNORECASE)
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
 
@@ -138,7 +138,7 @@ class _WordReader:
             whole = self.headings.enter(int(heading[1]) if heading else 1, text)
             if whole:
                 self.blocks.append(Block("prose", whole, self.headings.path))
-        elif _CODE_STYLE.search(style) or _is_typed(item):
+        elif CODE_STYLE.search(style) or _is_typed(item):
             self._flush_list()
             self._code += text.split("\n")
         elif text.strip() and _is_item(item, style):

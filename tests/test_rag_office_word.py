@@ -1,4 +1,4 @@
-"""rag.formats.word: real .docx files that python-docx writes, and hostile ones."""
+"""rag.office.word: real .docx files that python-docx writes, and hostile ones."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rag.blocks import Block
 from rag.errors import ParseFailed
-from rag.formats.word import parse_docx
+from rag.office.word import parse_docx
 from tests.rows import for_each
 
 DOCUMENT = "word/document.xml"

@@ -1,7 +1,7 @@
 """Excel workbooks (.xlsx, .xlsm) to blocks: each sheet under its name, its cells as tables that blank rows part.
 
-openpyxl reads them, values and not formulas; a formula that was never computed is shown as it stands. Charts, pictures
-and hidden sheets are left out, and no macro is run.
+openpyxl reads them, values and not formulas: a formula that was never computed is an empty cell. Charts, pictures and
+hidden sheets are left out, and no macro is run.
 
     parse_excel(Path("pins.xlsx").read_bytes()).blocks[0].heading_path == ("Pins",)
 """
@@ -17,7 +17,7 @@ from typing import Any
 
 from rag.blocks import Block, Parsed, pipe_table
 from rag.errors import ParseFailed
-from rag.formats.word import check_zip
+from rag.office.word import check_zip
 
 MAX_ROWS = 20_000  # of all sheets together
 MAX_COLUMNS = 200

@@ -1,0 +1,1 @@
+"""Office documents, each a zip of XML, to blocks."""
