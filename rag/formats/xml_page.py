@@ -38,7 +38,7 @@ _SAME = {
     **dict.fromkeys(("emphasis", "em", "i", "b", "ph", "uicontrol"), "em"),
     "related-links": "nav",
     **dict.fromkeys(("remark", "draft-comment", "indexterm"), "script"),
-    **dict.fromkeys(("head", "info", "prolog"), "head"),
+    **dict.fromkeys(("head", "prolog"), "head"),
     **{tag: tag for tag in "h1 h2 h3 h4 h5 h6 div span a br hr img blockquote main nav sup sub strong body".split()},
 }
 _INLINE = frozenset("p dt pre code em td li span a h1 h2 h3 h4 h5 h6 sup sub strong".split())
@@ -122,6 +122,8 @@ def _tag_of(name: str, parent: str, target: str, level: int) -> str:
         )
     if (name, parent) == ("listitem", "varlistentry"):
         return "dd"
+    if name == "info":  # DocBook's tells of a part, DITA's goes on in a step
+        return "head" if parent in _PARTS or parent == "book" else "p"
     return _SAME.get(name, "span" if target in _INLINE else "div")
 
 
