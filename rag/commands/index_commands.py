@@ -48,7 +48,10 @@ def index(argv: list[str]) -> int:
             build(building, settings, args.json)
         return 0
     if args.action == "inspect":
-        _inspect(args.file, args.source, settings, args.json)
+        if args.account:
+            _account(args.file, settings, args.json)
+        else:
+            _inspect(args.file, args.source, settings, args.json)
         return 0
     index_dir = args.index or settings.home / "indexes" / "starter"
     if args.action == "search":
@@ -87,6 +90,9 @@ def _parser() -> argparse.ArgumentParser:
     counting = actions.add_parser("stats", help="documents, chunks, sizes, types, failures, age, chunk lengths")
     counting.add_argument("--plot", type=Path, metavar="FILE", help="write the chunk lengths as a picture (PNG)")
     inspecting = actions.add_parser("inspect", help="what one file becomes, block by block and chunk by chunk")
+    inspecting.add_argument(
+        "--account", action="store_true", help="of FILE, also a folder: what became of every byte, and what is lost"
+    )
     inspecting.add_argument("file", type=Path, metavar="FILE")
     inspecting.add_argument(
         "--source", type=Path, metavar="DIR", help="the folder or archive that it is indexed from, for what it includes"
@@ -193,6 +199,16 @@ def _stats(index_dir: Path, plot: Path | None, settings: RagSettings, as_json: b
         write_json(asdict(stats))
     else:
         sys.stdout.write(describe_stats(stats))
+
+
+def _account(path: Path, settings: RagSettings, as_json: bool) -> None:
+    from rag.measuring.byte_account import account_for, describe_accounts
+
+    accounts = account_for(path, settings)
+    if as_json:
+        write_json({name: asdict(account) for name, account in accounts.items()})
+    else:
+        sys.stdout.write(describe_accounts(accounts))
 
 
 def _inspect(file: Path, source: Path | None, settings: RagSettings, as_json: bool) -> None:

@@ -99,8 +99,7 @@ def parse_html(content: bytes) -> Parsed:
 
 def read_tree(root: HtmlElement, page_title: str) -> Parsed:
     """The title and the blocks of a page that was parsed to a tree; `page_title` is what its head calls it."""
-    _drop_surroundings(root)
-    _drop_signposts(root)
+    leave_out(root)
     for term in root.xpath("//dt//dt"):  # of old pages, in which no term is closed
         outer = term.xpath("ancestor::dt[last()]")[0]
         outer.addnext(term)
@@ -110,6 +109,12 @@ def read_tree(root: HtmlElement, page_title: str) -> Parsed:
     first = reader.headings.title or ""
     title = reader.main_heading or (first if reader.has_logo else "") or page_title or first
     return Parsed(title, blocks or reader.headings.as_blocks())
+
+
+def leave_out(root: HtmlElement) -> None:
+    """Take out what is not the page's text: navigation, scripts, forms, signposts."""
+    _drop_surroundings(root)
+    _drop_signposts(root)
 
 
 def _find_encoding(content: bytes) -> tuple[bytes, str | None, str]:

@@ -15,7 +15,7 @@ import os
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import ExitStack, closing
+from contextlib import ExitStack, closing, suppress
 from dataclasses import dataclass
 from functools import partial
 from io import BytesIO
@@ -119,6 +119,14 @@ def read_source(
     skipped[:] = join_types(skipped, collection)
     cache.remove_old()
     yield from part_titles(documents)
+
+
+def read_content(path: Path, settings: RagSettings) -> Iterator[tuple[str, bytes]]:
+    """The files of a source with their bytes, also those of no format that is read; none that cannot be opened."""
+    with Spool() as spool:
+        for name, file in _list_files(path, settings, spool).items():
+            with suppress(OSError, ArchiveUnsafe):
+                yield name, file.read(settings.max_file_mb * 2**20)
 
 
 def _is_passed_over(name: str) -> bool:
