@@ -233,9 +233,10 @@ class _RstReader:
                 argument, position, body = f"{argument}, {body[0].strip()}", position + 1, dedent_lines(body[1:])
             self._read_directive(name, argument, body)
         else:
-            note = re.match(r"^\.\. \[([^\]]+)\] (.*)", lines[position])
+            note = re.match(r"^\.\. \[([^\]]+)\](?: +(.*)|\s*$)", lines[position])
             if note:
-                self._add("prose", "\n".join([f"{note[1]}: {note[2]}", *body]))
+                first, *others = [note[2], *body] if note[2] else body or [""]
+                self._add("prose", "\n".join([f"{note[1]}: {first}", *others]))
         return end
 
     def _read_directive(self, name: str, argument: str, body: list[str]) -> None:

@@ -25,7 +25,8 @@ _COMMENT = re.compile(r"\s*\.\.(?:\s+(?![\[_|])(?![\w:.+-]+::).*)?$")  # of reSt
 _SILENT = re.compile(
     r"\s*(?:\.\. (?:\|[^|]*\| )?|`{3,}\{|:{3,}\{)"
     r"(?:toctree|todo|todolist|contents|image|raw|index|role|default-role|highlight|meta|program|bibliography|date|"
-    r"literalinclude|include|mermaid|auto\w+|tableofcontents|figure)\b"
+    r"literalinclude|include|mermaid|auto\w+|tableofcontents|figure)\b",
+    re.IGNORECASE,
 )
 _HEADING = re.compile(r" {0,3}#{1,6} ")  # of Markdown
 # What a line begins with that its format's marks make of it: names and options of directives, targets, comments, tags.
