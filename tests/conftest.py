@@ -114,10 +114,18 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
-    """Begin with the files that take longest, then those with most tests; `--no-loadscope-reorder` keeps this order."""
+    """Begin with the files that take longest, then those that attack (few tests, long ones), then those with most.
+
+    `--no-loadscope-reorder` keeps this order.
+    """
     places = {name: place for place, name in enumerate(LONGEST)}
     counts = Counter(item.path for item in items)
-    items.sort(key=lambda item: (places.get(item.path.stem, len(LONGEST)), -counts[item.path], item.path))
+
+    def turn(item: pytest.Item) -> tuple[int, bool, int, Path]:
+        stem = item.path.stem
+        return places.get(stem, len(LONGEST)), not stem.startswith("test_attack_"), -counts[item.path], item.path
+
+    items.sort(key=turn)
 
 
 @cache

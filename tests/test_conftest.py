@@ -24,12 +24,12 @@ def test_where_every_file_may_hold_a_test_all_are_read() -> None:
     assert files_holding("zz" + "zz") == frozenset()
 
 
-def test_the_longest_files_begin_first_then_those_with_most_tests() -> None:
-    begun = ["a", "b", "b", LONGEST[1], "c", "c", LONGEST[0]]
+def test_the_longest_files_begin_first_then_attacks_then_those_with_most_tests() -> None:
+    begun = ["a", "b", "b", LONGEST[1], "c", "c", LONGEST[0], "test_attack_x"]
     items: list[Any] = [SimpleNamespace(path=HERE.parent / f"{name}.py", place=n) for n, name in enumerate(begun)]
     pytest_collection_modifyitems(items)
-    assert [item.path.stem for item in items] == [LONGEST[0], LONGEST[1], "b", "b", "c", "c", "a"]
-    assert [item.place for item in items] == [6, 3, 1, 2, 4, 5, 0]  # tests of a file keep their order
+    assert [item.path.stem for item in items] == [*LONGEST[:2], "test_attack_x", "b", "b", "c", "c", "a"]
+    assert [item.place for item in items] == [6, 3, 7, 1, 2, 4, 5, 0]  # tests of a file keep their order
 
 
 def test_every_file_that_begins_first_exists() -> None:
