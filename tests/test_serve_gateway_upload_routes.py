@@ -213,18 +213,23 @@ def test_a_batch_of_which_some_fail_says_which_and_why(client: Any) -> None:
         "tape": ("tape.gds", b"\x00\x06\x00\x02"),
         "broken": ("broken.pdf", b"%PDF-1.7 and nothing else"),
         "empty": ("empty.md", b""),
+        "packed": ("packed.zip", b"PK and nothing else"),
     }
     ids = {key: client.files.create(file=file, purpose="assistants").id for key, file in names.items()}
     batch = client.vector_stores.file_batches.create_and_poll(
         vector_store_id=store.id, file_ids=list(ids.values()), poll_interval_ms=100
     )
-    assert (batch.status, batch.file_counts.completed, batch.file_counts.failed) == ("completed", 1, 3)
+    assert (batch.status, batch.file_counts.completed, batch.file_counts.failed) == ("completed", 1, 4)
     failed = client.vector_stores.file_batches.list_files(batch.id, vector_store_id=store.id, filter="failed")
     errors = {each.id: strict(VectorStoreFile, each).last_error for each in failed}
-    assert errors.keys() == {ids["tape"], ids["broken"], ids["empty"]}
+    assert errors.keys() == {ids["tape"], ids["broken"], ids["empty"], ids["packed"]}
     assert errors[ids["tape"]].code == "unsupported_file"
     assert errors[ids["tape"]].message == (
         "tape.gds is not a document that can be read: not a type of document that is read (.gds)."
+    )
+    assert errors[ids["packed"]].message == (
+        "packed.zip is not a document that can be read: it is not an archive that can be read (File is not a zip "
+        "file): get it again."
     )
     assert (errors[ids["broken"]].code, errors[ids["empty"]].code) == ("invalid_file", "invalid_file")
     again = client.vector_stores.files.create_and_poll(ids["tape"], vector_store_id=store.id, poll_interval_ms=100)

@@ -110,7 +110,7 @@ def read_file(addition: Addition, settings: RagSettings, sandbox: Sandbox) -> tu
             )
         )
     except RagError as error:
-        return [], str(error)
+        return [], str(error).replace(addition.path, "it")  # where it lies is nobody's business
     reason = skipped[0].reason if skipped else "it holds no text, or only a licence's"
     return [replace(document, path=f"{addition.file_id}/{document.path}") for document in found], reason
 
