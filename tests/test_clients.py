@@ -182,3 +182,33 @@ def test_an_agent_of_a_terminal_shows_the_answer_with_a_base_url_and_a_key_alone
         assert "repair_antennas" in done.stdout, done.stderr[-3000:]
         assert any(body.get("tools") for body in engine.bodies) == agent.is_node  # aider edits by text alone
     record_property("client", [name, agent.version, "True", "True"])
+
+
+INSPECTOR = Agent(
+    ("@modelcontextprotocol/inspector@0.15.0",),
+    True,
+    lambda folder, url: [str(folder / "node_modules/.bin/mcp-inspector"), "--cli", f"{url}/mcp", "--transport", "http"],
+)
+
+
+def test_a_host_of_mcp_lists_the_tools_and_calls_one(
+    folder: Path, url: str, record_property: Callable[[str, object], None]
+) -> None:
+    place = folder / "mcp-inspector"
+    install(INSPECTOR, place)
+
+    def run(*options: str) -> Any:
+        """What the host prints of an answer."""
+        command = [*INSPECTOR.command(place, url), "--method", *options]
+        done = subprocess.run(command, cwd=place, capture_output=True, text=True, check=False, timeout=300)
+        assert done.returncode == 0, done.stderr[-3000:]
+        return json.loads(done.stdout)
+
+    listed = [tool["name"] for tool in run("tools/list")["tools"]]
+    assert listed == ["search", "fetch", "ask", "reference", "check_code"]
+    found = run("tools/call", "--tool-name", "search", "--tool-arg", f"query={QUESTION}", "--tool-arg", "top_k=1")
+    [result] = found["structuredContent"]["results"]
+    assert "repair_antennas" in result["text"]
+    unknown = run("tools/call", "--tool-name", "fetch", "--tool-arg", "id=0000000000000000")
+    assert unknown["isError"]
+    record_property("client", ["mcp-inspector", INSPECTOR.version, "True"])
