@@ -15,9 +15,10 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
+from rag.documents import Chunk
 from rag.embedding.embedder import Embedded, TextEmbedder
 from rag.errors import IndexCorrupt
-from rag.index.bm25 import best_rows
+from rag.index.bm25 import best_rows, content_terms, find_tokens, is_identifier, tokenize
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
 from rag.search.clauses import split_clauses
@@ -28,6 +29,11 @@ from rag.settings import RagSettings
 # Standard deviations that a passage of a source with `rank_lower` loses: an equally good one comes before it, a clearly
 # better one does not.
 RANK_LOWER = 0.5
+# What a passage gains that holds the exact names of a question, and what it gains under a heading that is one of them;
+# the latter is shared with what else is asked: "what is --binary" wants its section, a long question what answers it.
+NAMED = 0.25
+HEADED = 0.5
+MOST_HEADINGS = 16  # of the best passages with a name, whose headings are looked at
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 
 
@@ -83,8 +89,8 @@ class Ranker:
         """All passages that the dense vectors or BM25 find for the question or a clause of it, best first.
 
         They are ordered by their score for the whole question, averaged with that for their best clause: a passage that
-        answers one of two things asked says nothing of the other. The parts of the score are those for the whole
-        question.
+        answers one of two things asked says nothing of the other. Those with exact names of the question are raised,
+        which vectors hardly know. The parts of the score are those for the whole question.
         """
         if not self._index.chunk_count:
             return []
@@ -103,6 +109,7 @@ class Ranker:
         if clauses:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
         scores = scores - RANK_LOWER * np.array([self._ranks_lower(row) for row in rows], dtype=np.float64)
+        scores = scores + self._raise_named(query, rows, scores)
         ranking = [
             Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
         ]
@@ -123,6 +130,27 @@ class Ranker:
     def _ranks_lower(self, row: int) -> bool:
         """Whether the passage's source comes after others."""
         return any(start <= row < stop for start, stop in self._lowered)
+
+    def _raise_named(self, query: str, rows: Sequence[int], scores: NDArray[np.float64]) -> NDArray[np.float64]:
+        """What each passage gains by the exact names of the question that documents know, weighted by idf."""
+        bm25 = self._index.bm25
+        names = dict.fromkeys(token.lower() for token in find_tokens(query) if is_identifier(token))
+        holding = {name: held for name in names if (held := bm25.rows_with(name))}
+        raised = np.zeros(len(rows), dtype=np.float64)
+        if not holding:
+            return raised
+
+        total = sum(map(bm25.idf, holding))
+        for name, held in holding.items():
+            raised += NAMED * bm25.idf(name) / total * np.array([row in held for row in rows], dtype=np.float64)
+
+        others = content_terms(query).difference(*map(tokenize, holding))
+        headed = HEADED / (1 + len(others)) / total
+        best = [place for place in np.argsort(-scores, kind="stable") if raised[place]][:MOST_HEADINGS]
+        for place in best:
+            heading = {token.lower() for token in find_tokens(_last_heading(self._index.chunks[rows[place]]))}
+            raised[place] += headed * sum(bm25.idf(name) for name in holding if name in heading)
+        return raised
 
     def _find(self, text: str, wordings: list[Embedded]) -> _Asked:
         """The candidates for a question or a clause."""
@@ -150,3 +178,8 @@ class Ranker:
         others = [row for row in rows if row not in known]
         cosines = known | dict(zip(others, self._index.dense.scores(wording.vector, others), strict=True))
         return [cosines[row] for row in rows]
+
+
+def _last_heading(chunk: Chunk) -> str:
+    """The heading right above a passage; without one the title of its document."""
+    return chunk.heading_path[-1] if chunk.heading_path else chunk.title
