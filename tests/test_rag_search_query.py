@@ -48,6 +48,8 @@ SETUP = "How do I fix setup violations after clock tree synthesis?"
         "show me the tcl",
         "list the options",
         "What is the default value of the halo there?",
+        "only the fast cells pls",
+        "what would you recommend instead of the minimum",
     ],
 )
 def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
@@ -68,6 +70,8 @@ def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
         "How long does it take to route a large design?",
         "What is WNS?",
         "no clock reaches the registers of my block",
+        "what do I use instead of set_wire_rc",
+        "Is there a flow for latches instead of flip-flops in scan chains?",
     ],
 )
 def test_a_question_that_stands_by_itself_is_left_alone(turn: str) -> None:

@@ -47,7 +47,7 @@ _FUNCTION_WORDS = frozenset(
     their this that that's these those one ones there here some any all both each more less much many other another
     same in on at to of for from with without by as about into than if because use using used mean means explain tell
     show give say example examples detail details work works happen happens fix need want get make know sure really
-    exactly elaborate further
+    exactly elaborate further pls plz
     """.split()
 )
 # Words that name a part of something unnamed: "which command?", "the default?" lean on earlier turns.
@@ -102,6 +102,8 @@ _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNO
 _POINTING_ELSEWHERE = re.compile(
     r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE
 )
+# "what do you recommend instead of the minimum": of what was said
+_POINTING_INSTEAD = re.compile(r"\binstead of\b", re.IGNORECASE)
 # "that" and "this" point back when they end the sentence or follow such a word; else "that" opens a clause ("options
 # that set ...").
 _THAT_POINTS = re.compile(
@@ -158,8 +160,8 @@ def leans_on_earlier(turn: str) -> bool:
     2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own; or
     3. it ends with "there", "too" or the like, and has at most three words of its own, or with "out of it", "from
     them", and has four; or
-    4. it is a fragment: not the form of a question, no exact name, and at most two words of its own ("hold?", "In
-    OpenROAD?"); or
+    4. it has no exact name and at most two words of its own, and is a fragment, not the form of a question ("hold?",
+    "In OpenROAD?"), or asks for something "instead of" what was said; or
     5. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
        to point to within itself.
     """
@@ -172,7 +174,8 @@ def leans_on_earlier(turn: str) -> bool:
     if len(own) <= MAX_OWN_WORDS + 2 and _POINTING_ELSEWHERE.search(turn):
         return True
     is_name = any("_" in match.group() for match in own)
-    if len(own) <= MAX_OWN_WORDS and not is_name and not _QUESTION_FORM.match(turn):
+    is_short = len(own) <= MAX_OWN_WORDS and not is_name
+    if is_short and (not _QUESTION_FORM.match(turn) or _POINTING_INSTEAD.search(turn)):
         return True
     return _points_back(turn, [match.end() for match in own])
 
