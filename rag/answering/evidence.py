@@ -1,7 +1,7 @@
 """Selects the quotes that answer a question: literal pieces of the found passages with their places.
 
 It writes no answer and asks no model. It scores units of all hits against the question (rag.answering.scoring) and
-takes them, best first, until some 150 words are quoted. A sentence brings the code beside it, and code the words before
+takes them, best first, until some 220 words are quoted. A sentence brings the code beside it, and code the words before
 it. Code and table rows stay whole; a text that several passages hold is quoted once.
 
     hits = retriever.search(question, HITS_READ)
@@ -23,15 +23,15 @@ from rag.passages import Span
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
 
-# Of all quotes together, unless one block is longer. With 30 fewer, three of a hundred questions less are answered
-# whole
-MOST_WORDS = 150
+# Of all quotes together, unless one block is longer. Fewer words answer fewer questions whole, more are read less:
+# docs/measurements/answers.md. The passage of the best quote comes first, so that the answer stands near the top.
+MOST_WORDS = 220
 OVERRUN = 1.15  # factor by which the last quote may exceed that
 LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quote
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
 _DIAGRAM = re.compile(r"\s*(?:`{3,}|~{3,})\s*(?:mermaid|dot|graphviz|plantuml|wavedrom)\b")  # code of a picture
-FAR_BEHIND = 3.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
+FAR_BEHIND = 4.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
 class Comparer(Protocol):
