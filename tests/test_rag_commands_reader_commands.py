@@ -87,6 +87,12 @@ def test_a_folder_that_is_not_a_reader_is_not_replaced(tmp_path: Path, folder: P
         reader(["--docs", "data/handbook", "--questions", str(folder / "questions.jsonl"), "--out", str(tmp_path)])
 
 
+def test_a_reader_to_go_on_from_is_looked_for_before_anything_is_read(folder: Path, tmp_path: Path) -> None:
+    command = ["--docs", str(tmp_path / "none"), "--questions", str(folder / "questions.jsonl")]
+    with pytest.raises(EmbedderUnavailable, match=r"there is no reader in .*none-such"):
+        reader([*command, "--out", str(tmp_path / "out"), "--start", str(tmp_path / "none-such")])
+
+
 def test_too_few_questions_are_said_with_what_is_needed(
     folder: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:

@@ -98,6 +98,19 @@ def test_training_with_other_options_begins_anew(base: BertFiles, lessons: list[
     assert len(report.losses) == 4
 
 
+def test_training_goes_on_from_another_reader(base: BertFiles, lessons: list[Lesson], tmp_path: Path) -> None:
+    learnt, _ = train_reader(base, lessons, lessons, OPTIONS, tmp_path / "first", lambda *_: None)
+    once = replace(OPTIONS, epochs=1)
+    _, anew = train_reader(base, lessons, lessons, once, tmp_path / "anew", lambda *_: None)
+    tensors, further = train_reader(base, lessons, lessons, once, tmp_path / "further", lambda *_: None, learnt)
+    assert sum(further.losses[0]) < sum(anew.losses[0])
+    assert tensors.keys() == learnt.keys()
+
+    # What was begun from a reader is not taken up by a training that begins with the base
+    _, other = train_reader(base, lessons, lessons, once, tmp_path / "further", lambda *_: None)
+    assert other.losses == anew.losses
+
+
 def test_a_unit_that_nothing_was_read_of_teaches_nothing(base: BertFiles, lessons: list[Lesson]) -> None:
     trainer = Trainer(base, OPTIONS, 1)
     right = lessons[0].candidates[0]

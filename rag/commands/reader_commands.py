@@ -48,10 +48,12 @@ def reader(argv: list[str]) -> int:
     Raises RagError: the input is wrong.
     """
     args = _parse_arguments(argv)
-    from rag.embedding.passage_reader import READER_CONFIG
+    from rag.embedding.passage_reader import READER_CONFIG, find_reader
 
     if args.out.exists() and not (args.out / READER_CONFIG).is_file():
         raise OutputUnwritable(f"{args.out} is there and is not a reader, so it is not replaced: name another folder")
+    if args.start:
+        find_reader(args.start)  # before documents are read for minutes
     summary = _adapt(args, RagSettings.from_env(), shlex.join(["chipalign", "adapt", "reader", *argv]))
     if args.json:
         write_json(summary)
@@ -82,6 +84,11 @@ def _parse_arguments(argv: list[str]) -> argparse.Namespace:
     )
     add_exclude(parser, "what nearly asks them is dropped")
 
+    add(
+        "--start",
+        metavar="READER",
+        help="go on from this reader, such as adapter:minilm-l6-reader (default: begin with the embedder)",
+    )
     add(
         "--epochs",
         type=whole_number(1, 100),
@@ -171,11 +178,11 @@ def _train(
     progress: Show,
 ) -> Report:
     """Train, and write the reader whole or not at all."""
-    from safetensors.torch import save_file
+    from safetensors.torch import load_file, save_file
 
     from rag.embedding.bert_files import read_bert
     from rag.embedding.model_folder import find_adapter, find_base, find_model_folder
-    from rag.embedding.passage_reader import READER_CONFIG, READER_WEIGHTS
+    from rag.embedding.passage_reader import READER_CONFIG, READER_WEIGHTS, find_reader
     from rag.training.reader_training import STATE, Options, train_reader
 
     base = find_base(settings.embedder)
@@ -186,9 +193,9 @@ def _train(
             "command"
         )
     state = args.out.with_name(args.out.name + STATE)
-    tensors, report = train_reader(
-        files, lessons, held_out, Options(epochs=args.epochs, seed=args.seed), state, progress
-    )
+    start = load_file(find_reader(args.start) / READER_WEIGHTS) if args.start else None
+    options = Options(epochs=args.epochs, seed=args.seed)
+    tensors, report = train_reader(files, lessons, held_out, options, state, progress, start)
 
     new = args.out.with_name(args.out.name + ".new")
     shutil.rmtree(new, ignore_errors=True)

@@ -140,18 +140,8 @@ class PassageReader:
 
     @classmethod
     def find(cls, ref: str, threads: int = 0, bits: int = 8) -> PassageReader:
-        """The reader that `ref` names: `adapter:NAME` is one of those in data/adapters, any other `ref` is a folder.
-
-        Raises EmbedderUnavailable: there is no such reader.
-        """
-        folder = (
-            ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
-        )
-        if not (folder / READER_CONFIG).is_file():
-            raise EmbedderUnavailable(
-                f"there is no reader in {folder} (no {READER_CONFIG}): set CHIPALIGN_READER to another, or to none"
-            )
-        return cls(folder, threads, bits)
+        """The reader that `ref` names. Raises what `find_reader` raises."""
+        return cls(find_reader(ref), threads, bits)
 
     def load(self) -> None:
         """Load the model now rather than at the first question.
@@ -202,6 +192,19 @@ class _Loaded:
             Reading(float(passage), self.piece, own[0], own[pair.begins : pair.begins + len(pair.starts)], pair.starts)
             for passage, own, pair in zip(self.passage(firsts), states, pairs, strict=True)
         ]
+
+
+def find_reader(ref: str) -> Path:
+    """The folder of the reader that `ref` names: `adapter:NAME` is one of those in data/adapters, else it is a folder.
+
+    Raises EmbedderUnavailable: there is no such reader.
+    """
+    folder = ADAPTERS / ref.removeprefix(ADAPTER_PREFIX) if ref.startswith(ADAPTER_PREFIX) else Path(ref).expanduser()
+    if not (folder / READER_CONFIG).is_file():
+        raise EmbedderUnavailable(
+            f"there is no reader in {folder} (no {READER_CONFIG}): name another, or set CHIPALIGN_READER to none"
+        )
+    return folder
 
 
 def _flatten(loaded: _Loaded, pairs: Sequence[Pair], parts: Sequence[Sequence[int]]) -> list[Reading]:

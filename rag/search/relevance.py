@@ -21,6 +21,8 @@ BY_COSINE = (-12.12, 7.28, 7.35, -2.92, 3.18, -2.28, -4.84, 0.0, 0.0, 0.0, 0.0)
 # The same where passages were read with the question; the last one is of the reading
 READ_BY_TOKEN = (-11.78, 6.37, 4.30, -2.83, 5.18, -0.96, -4.91, -1.31, -0.04, -11.42, -5.32, 1.27)
 READ_BY_COSINE = (-15.61, 9.49, 8.47, -2.74, 4.42, -0.75, -5.44, -1.58, 0.50, 0.0, 0.0, 1.28)
+# Between these the signs of the search leave a doubt, and reading is worth its time
+DOUBT = (0.05, 0.95)
 # What is unknown to n passages counts n / (n + FEW_PASSAGES): a handful of pages lacks many an ordinary word.
 FEW_PASSAGES = 100
 
@@ -70,6 +72,11 @@ class Evidence:
 def weigh_unknown(passages: int) -> float:
     """How much it says, from 0 to 1, that an index of so many passages does not hold a word."""
     return passages / (passages + FEW_PASSAGES)
+
+
+def is_doubtful(likely: float) -> bool:
+    """Whether a relevance without reading says too little to answer or refuse by it."""
+    return DOUBT[0] < likely < DOUBT[1]
 
 
 def relevance(evidence: Evidence, *, by_token: bool) -> float:

@@ -11,7 +11,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -21,7 +21,7 @@ from numpy.typing import NDArray
 from rag.documents import Chunk, Hit, searchable_text
 from rag.embedding.embedder import Embedded, TextEmbedder
 from rag.embedding.embedder_choice import open_embedder, open_reader
-from rag.embedding.passage_reader import PassageReader, Reading
+from rag.embedding.passage_reader import UNREAD, PassageReader, Reading
 from rag.errors import EmptyQuery
 from rag.index.bm25 import content_terms, find_tokens, is_identifier, tokenize
 from rag.index.dense import Vectors
@@ -35,7 +35,7 @@ from rag.search.eda_tools import Names, named_eda_tools
 from rag.search.missing import Missing, find_missing
 from rag.search.query import strip_small_talk
 from rag.search.ranking import Ranked, Ranker
-from rag.search.relevance import FEW_PASSAGES, Evidence, relevance, weigh_unknown
+from rag.search.relevance import FEW_PASSAGES, Evidence, is_doubtful, relevance, weigh_unknown
 from rag.settings import RagSettings
 
 # A passage that holds a rare name of the query, one in at most this share of the chunks, stays among the hits, however
@@ -58,6 +58,7 @@ QUERY_THREADS = 1
 # Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
 # a few
 HITS_READ = 8
+READ_TOGETHER = 2  # of these, before it is asked whether one of them answers
 FAR_TOKEN = 0.5  # a token of the question whose nearest is below this cosine means something else
 
 
@@ -300,8 +301,22 @@ class Retriever:
         In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
         by_token = self._ranker.is_by_token and self.chunk_count >= FEW_PASSAGES
-        evidence = self._weigh(query, ranking, by_token=by_token, is_read=self._reader is not None)
-        return relevance(evidence, by_token=by_token)
+        evidence = self._weigh(query, ranking, by_token=by_token, is_read=False)
+        likely = relevance(evidence, by_token=by_token)
+        if self._reader is None or self.chunk_count < FEW_PASSAGES or not is_doubtful(likely):
+            return likely
+        return self._judge_by_reading(query, ranking[:HITS_READ], evidence, by_token=by_token)
+
+    def _judge_by_reading(self, query: str, ranking: Sequence[Ranked], evidence: Evidence, *, by_token: bool) -> float:
+        """The relevance of the index where passages are read as well, until one of them answers well enough."""
+        best, likely = UNREAD, 0.0
+        for start in range(0, len(ranking), READ_TOGETHER):
+            readings = self.read(query, list(map(self._hit, ranking[start : start + READ_TOGETHER])))
+            best = max(best, *(reading.passage for reading in readings))
+            likely = relevance(replace(evidence, reading=best), by_token=by_token)
+            if likely >= self._settings.min_relevance:
+                break
+        return likely
 
     def _weigh(self, query: str, ranking: Sequence[Ranked], *, by_token: bool, is_read: bool) -> Evidence:
         readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []

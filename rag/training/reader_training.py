@@ -11,7 +11,7 @@ of `GRAIN`. It makes no questions and searches none.
 from __future__ import annotations
 
 import random
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
 from typing import Any
@@ -98,6 +98,12 @@ class TrainedReader:
         for tensor in self.tensors.values():
             tensor.requires_grad_()
 
+    def load(self, tensors: Mapping[str, Tensor]) -> None:
+        """Take the values of a reader's tensors."""
+        with torch.no_grad():
+            for name, tensor in tensors.items():
+                self.tensors[name].copy_(tensor)
+
     def __call__(self, candidates: Sequence[Candidate]) -> tuple[Tensor, Tensor, Tensor]:
         """Log odds of units, shape (units,), and of passages, shape (passages,); and which units were read at all."""
         states, starts = self._encode([candidate.pair for candidate in candidates])
@@ -181,9 +187,14 @@ class TrainedReader:
 class Trainer:
     """A reader, its optimizer, and how far they are."""
 
-    def __init__(self, base: BertFiles, options: Options, steps: int) -> None:
+    def __init__(
+        self, base: BertFiles, options: Options, steps: int, start: Mapping[str, Tensor] | None = None
+    ) -> None:
+        """start: the tensors of a reader to go on from."""
         torch.manual_seed(options.seed)
         self.reader = TrainedReader(base)
+        if start:
+            self.reader.load(start)
         self._options = options
         self._steps = steps
         groups = []
@@ -245,22 +256,28 @@ class Trainer:
 
     def restore(self, state: Path) -> None:
         """Go on from what `save` kept."""
-        with torch.no_grad():
-            for name, tensor in load_file(state / "reader.safetensors").items():
-                self.reader.tensors[name].copy_(tensor)
+        self.reader.load(load_file(state / "reader.safetensors"))
         restore_moments(state, self._optimizer)
 
 
 def train_reader(
-    base: BertFiles, lessons: Sequence[Lesson], held_out: Sequence[Lesson], options: Options, state: Path, show: Show
+    base: BertFiles,
+    lessons: Sequence[Lesson],
+    held_out: Sequence[Lesson],
+    options: Options,
+    state: Path,
+    show: Show,
+    start: Mapping[str, Tensor] | None = None,
 ) -> tuple[dict[str, Tensor], Report]:
     """The tensors of a reader that learnt the lessons, float32, and what came of each step.
+
+    It goes on from the reader whose tensors are `start`, or begins with the base's.
 
     Training that is kept in `state`, of as many lessons and the same options, is taken up.
     """
     steps = max(1, options.epochs * len(lessons) // options.questions)
-    trainer = Trainer(base, options, steps)
-    key = {**asdict(options), "lessons": len(lessons), "held_out": len(held_out)}
+    trainer = Trainer(base, options, steps, start)
+    key = {**asdict(options), "lessons": len(lessons), "held_out": len(held_out), "start": start is not None}
     report = _read_report(state, key) or Report()
     if report.losses:
         trainer.restore(state)

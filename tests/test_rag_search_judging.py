@@ -1,0 +1,110 @@
+"""rag.search.retriever: when passages are read to know whether they answer, and how many."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from rag.documents import Chunk, Document
+from rag.embedding.passage_reader import Head, PassageReader, Reading
+from rag.formats.parser import parse_document
+from rag.index.building import build_index
+from rag.search.relevance import DOUBT, FEW_PASSAGES
+from rag.search.retriever import HITS_READ, READ_TOGETHER, Retriever
+from rag.settings import RagSettings
+from tests.rows import for_each
+from tests.tiny_embedder import TinyEmbedder
+
+QUESTION = "how many buffers does the router keep in the clock tree"
+HEAD = Head(np.zeros((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32), 0.0)
+NO_STATES = np.zeros((0, 1), np.float32)
+
+
+class GivenReader(PassageReader):
+    """Says of the passages what it is given, in the order in which it reads them."""
+
+    def __init__(self, odds: Sequence[float]) -> None:
+        super().__init__(Path("none"))
+        self.read_questions: list[str] = []
+        self._odds = iter(odds)
+
+    def read(self, question: str, chunks: Sequence[Chunk]) -> list[Reading]:
+        self.read_questions += [question] * len(chunks)
+        return [Reading(next(self._odds), HEAD, NO_STATES, NO_STATES, np.zeros(0, np.int64)) for _ in chunks]
+
+
+@pytest.fixture(scope="module")
+def index_dir(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    folder = tmp_path_factory.mktemp("index")
+    build_index(_documents(FEW_PASSAGES), folder, RagSettings(home=folder), TinyEmbedder())
+    return folder
+
+
+def _documents(count: int) -> list[Document]:
+    subjects = ["clock tree", "router", "scan chain", "power grid"]
+    return [
+        parse_document(
+            "tool",
+            f"{number}.md",
+            f"Page {number}",
+            f"# Page {number}\n\nThe {subjects[number % 4]} has buffers of kind {number}.\n",
+            None,
+            "ISC",
+        )
+        for number in range(count)
+    ]
+
+
+def retriever(index_dir: Path, odds: Sequence[float]) -> Retriever:
+    """A retriever whose reader gives these odds."""
+    return Retriever.open_with(TinyEmbedder(), index_dir, RagSettings(home=index_dir), GivenReader(odds))
+
+
+def count_read(one: Retriever) -> int:
+    assert isinstance(one.reader, GivenReader)
+    return len(one.reader.read_questions)
+
+
+@pytest.fixture
+def always_doubtful(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.search.relevance.DOUBT", (0.0, 1.0))
+
+
+@pytest.mark.usefixtures("always_doubtful")
+def test_reading_ends_at_a_passage_that_answers(index_dir: Path) -> None:
+    one = retriever(index_dir, [-9, -9, 20, -9, 20, 20, 20, 20])
+    assert one.relevance(QUESTION) > 0.9
+    assert count_read(one) == 2 * READ_TOGETHER
+
+
+@pytest.mark.usefixtures("always_doubtful")
+def test_where_no_passage_answers_all_that_count_are_read_and_the_question_is_refused(index_dir: Path) -> None:
+    one = retriever(index_dir, [-20] * HITS_READ)
+    assert one.search(QUESTION) == []
+    assert count_read(one) == HITS_READ
+
+
+@pytest.mark.usefixtures("always_doubtful")
+def test_the_better_a_passage_answers_the_more_relevant_the_index_is(index_dir: Path) -> None:
+    found = [retriever(index_dir, [-20] * 5 + [odds] + [-20] * 2).relevance(QUESTION) for odds in (-9.0, 0.0, 9.0)]
+    assert found == sorted(set(found))
+
+
+@for_each("likely", [DOUBT[0] / 2, DOUBT[0], DOUBT[1], (1 + DOUBT[1]) / 2])
+def test_what_is_not_doubtful_is_not_read(index_dir: Path, likely: float, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("rag.search.retriever.relevance", lambda evidence, *, by_token: likely)
+    one = retriever(index_dir, [])
+    assert one.relevance(QUESTION) == likely
+    assert count_read(one) == 0
+
+
+@pytest.mark.usefixtures("always_doubtful")
+def test_in_an_index_of_few_passages_nothing_is_read(tmp_path: Path) -> None:
+    build_index(_documents(FEW_PASSAGES - 1), tmp_path, RagSettings(home=tmp_path), TinyEmbedder())
+    one = retriever(tmp_path, [])
+    plain = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
+    assert one.relevance(QUESTION) == plain.relevance(QUESTION)
+    assert count_read(one) == 0
