@@ -43,12 +43,11 @@ class RagSettings:
             "data/adapters), or openai:MODEL (served at CHIPALIGN_EMBEDDINGS_URL)"
         ),
     )
-    # It knows too well what it learnt: docs/measurements/answers.md
     reader: str = setting(
         "CHIPALIGN_READER",
-        "none",
+        "adapter:minilm-l6-reader",
         (
-            "model with which the gateway reads what is found, to know what is not answered: adapter:NAME (of "
+            "model with which the gateway reads what is found, where it doubts that it answers: adapter:NAME (of "
             "data/adapters), a folder (`chipalign adapt reader`), or none"
         ),
     )

@@ -20,12 +20,14 @@ import pytest
 from rag.blocks import Parsed
 from rag.formats.parser import format_of, parse
 from rag.sources.corpus import corpus_dir, fetch_corpus, load_sources
+from rag.training.exclusion import NearQuestions
 from serve.evaluation.answers.answer_questions import AnswerQuestion, read_answer_questions
 from serve.evaluation.answers.answer_scores import is_refusal, measure
 from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
 FILE = ROOT / "data" / "eval" / "answers.jsonl"
+SECOND = ROOT / "data" / "eval" / "answers_2.jsonl"  # asked once, on 2026-11-30
 HANDBOOK = ROOT / "data" / "handbook"
 MIRROR = os.environ.get("CHIPALIGN_MIRROR")  # read before the fixtures hide this machine's settings
 KINDS = {"look-up", "how-to", "log", "concept", "two-part", "follow-up", "unanswerable"}
@@ -132,6 +134,18 @@ def test_the_evidence_is_short_and_names_documents_of_the_corpora() -> None:
         assert len(source["evidence"].split()) <= MOST_EVIDENCE_WORDS, source
         assert format_of(source["path"])
         assert source["collection"] == "handbook" or sources[source["collection"]].selects(source["path"]), source
+
+
+def test_the_second_set_is_well_formed_and_asks_nothing_of_the_first() -> None:
+    rows = [json.loads(line) for line in SECOND.read_text(encoding="utf-8").splitlines()]
+    assert {row["split"] for row in rows} == {"closed"}
+    assert Counter(row["answerable"] for row in rows) == {True: 88, False: 31}
+    assert [row["id"] for row in rows if row["answerable"] != bool(row["facts"])] == []
+
+    first = NearQuestions(row["question"] for row in ROWS)
+    assert [row["question"] for row in rows if first(row["question"])] == []
+    sources = [source for row in rows for source in row["sources"] if source["collection"] == "handbook"]
+    assert [problem for source in sources if (problem := problem_of(source, HANDBOOK / source["path"]))] == []
 
 
 def test_the_handbook_says_what_the_sources_quote() -> None:

@@ -5,6 +5,7 @@ measured with.
 from __future__ import annotations
 
 import json
+import tomllib
 from collections import Counter
 from pathlib import Path
 from typing import Any
@@ -15,7 +16,9 @@ from rag.sources.questions import read_questions
 from rag.training.exclusion import NearQuestions
 
 ROOT = Path(__file__).parent.parent
-FILES = ("evidence", "questions")
+OF_CHIP_DESIGN = ("evidence", "questions")
+FILES = (*OF_CHIP_DESIGN, "general")  # the last one asks about data/training/packages.toml
+PACKAGES = ROOT / "data/training/packages.toml"
 KINDS = {"look-up", "how-to", "log", "concept", "two-part", "unanswerable"}
 MEASURED = sorted(path for folder in ("", "leftout") for path in (ROOT / "data/eval" / folder).glob("*.jsonl"))
 
@@ -51,7 +54,12 @@ def test_what_is_fitted_with_is_not_what_is_trained_with() -> None:
 
 
 @pytest.mark.parametrize(
-    ("name", "least", "of_each", "unanswerable"), [("evidence", 600, 60, 100), ("questions", 9000, 400, 1500)]
+    ("name", "least", "of_each", "unanswerable"),
+    [
+        ("evidence", 600, 60, 100),
+        ("questions", 9000, 400, 1500),
+        ("general", 3800, 90, 1500),
+    ],
 )
 def test_there_are_enough_of_each_kind_and_of_what_nothing_answers(
     name: str, least: int, of_each: int, unanswerable: int
@@ -65,7 +73,7 @@ def test_there_are_enough_of_each_kind_and_of_what_nothing_answers(
 @pytest.mark.parametrize("name", FILES)
 def test_no_question_nearly_asks_one_that_is_measured_with(name: str) -> None:
     paths = (
-        MEASURED if name == "questions" else [ROOT / "data/eval/answers.jsonl"]
+        MEASURED if name != "evidence" else [ROOT / "data/eval/answers.jsonl"]
     )  # the rest of data/eval is fitted with as well
     measured = [
         json.loads(line).get("question", "") for path in paths for line in path.read_text(encoding="utf-8").splitlines()
@@ -85,7 +93,7 @@ def test_what_can_be_answered_has_an_answer_of_ours_in_few_words() -> None:
         assert len(row.get("answer", "").split()) <= 95
 
 
-@pytest.mark.parametrize("name", FILES)
+@pytest.mark.parametrize("name", OF_CHIP_DESIGN)
 def test_the_handbooks_articles_are_there(name: str) -> None:
     paths = {place["path"] for row in ROWS[name] for place in row["references"] if place["collection"] == "handbook"}
     assert len(paths) > 50
@@ -95,4 +103,5 @@ def test_the_handbooks_articles_are_there(name: str) -> None:
 @pytest.mark.parametrize("name", FILES)
 def test_what_is_trained_with_is_about_documents_that_may_be_trained_on(name: str) -> None:
     collections = {place["collection"] for row in ROWS[name] for place in row["references"]}
-    assert collections <= {"handbook", "openroad", "orfs", "yosys"}
+    ours, packages = {"handbook", "openroad", "orfs", "yosys"}, tomllib.loads(PACKAGES.read_text(encoding="utf-8"))
+    assert collections <= (packages.keys() if name == "general" else ours)

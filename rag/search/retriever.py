@@ -197,9 +197,9 @@ class Retriever:
         Passages that say the same are one hit (rag.search.copies).
         Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
         its expansion. The question counts as answerable where its relevance (rag.search.relevance) reaches
-        `min_relevance`, or where it names what the reference describes, and nothing unknown. Then those hits are
-        dropped whose cosine is below `min_hit_score`, unless they hold a rare exact name of the question (an option, a
-        command, a message number).
+        `min_relevance`, or, where nothing is read, where it names what the reference describes, and nothing unknown.
+        Then those hits are dropped whose cosine is below `min_hit_score`, unless they hold a rare exact name of the
+        question (an option, a command, a message number).
 
         Raises EmptyQuery, CollectionUnknown.
         """
@@ -209,7 +209,8 @@ class Retriever:
         ranking = self._ranker.rank(query)
         if not ranking:
             return []
-        if self._judge(query, ranking) < self._settings.min_relevance and not self._describes(query):
+        is_relevant = self._judge(query, ranking) >= self._settings.min_relevance
+        if not is_relevant and (self._reads or not self._describes(query)):
             return []
         named = self._rows_with_rare_names(query)
         hits = (
@@ -303,9 +304,14 @@ class Retriever:
         by_token = self._ranker.is_by_token and self.chunk_count >= FEW_PASSAGES
         evidence = self._weigh(query, ranking, by_token=by_token, is_read=False)
         likely = relevance(evidence, by_token=by_token)
-        if self._reader is None or self.chunk_count < FEW_PASSAGES or not is_doubtful(likely):
+        if not (self._reads and is_doubtful(likely)):
             return likely
         return self._judge_by_reading(query, ranking[:HITS_READ], evidence, by_token=by_token)
+
+    @property
+    def _reads(self) -> bool:
+        """Whether passages are read where there is a doubt. Of few passages the reader's coefficients know nothing."""
+        return self._reader is not None and self.chunk_count >= FEW_PASSAGES
 
     def _judge_by_reading(self, query: str, ranking: Sequence[Ranked], evidence: Evidence, *, by_token: bool) -> float:
         """The relevance of the index where passages are read as well, until one of them answers well enough."""

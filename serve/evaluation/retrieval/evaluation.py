@@ -24,6 +24,7 @@ import numpy as np
 
 from rag.documents import Document, Hit
 from rag.embedding.embedder import TextEmbedder
+from rag.embedding.embedder_choice import open_reader
 from rag.index.building import build_index
 from rag.index.generation import Index
 from rag.index.opening import open_index
@@ -98,10 +99,12 @@ def ask_all(
 
     The first question is searched once before, so that no latency includes the loading of a model.
 
-    Raises ReferenceUnknown: a question refers to a passage that is missing.
+    Raises:
+        ReferenceUnknown: a question refers to a passage that is missing.
+        EmbedderUnavailable: the reader of the settings cannot be found.
     """
     wanted = find_wanted(questions, index.chunks)
-    retriever = Retriever(index, embedder, settings)
+    retriever = Retriever(index, embedder, settings, open_reader(settings))
     next(retriever.rank(questions[0].text), None)
     outcomes = []
     for number, (question, passages) in enumerate(zip(questions, wanted, strict=True), start=1):
