@@ -125,7 +125,7 @@ class Retriever:
         embedder = open_embedder(settings, QUERY_THREADS)
         retriever = cls.open_with(embedder, index_dir, settings, open_reader(settings) if reads else None)
         embedder.load()  # so that the first question is as fast as the others
-        if retriever.reader:
+        if retriever.reader and retriever._reads:
             retriever.reader.load()
         return retriever
 
