@@ -235,8 +235,8 @@ def _count_types(
 
 
 def _without_numbers(reason: str) -> str:
-    """A reason without its numbers, so that those of a kind are counted together."""
-    return re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason)
+    """A reason without its numbers, so that those of a kind are counted together; an encoding keeps its name."""
+    return reason if reason.startswith("read as ") else re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason)
 
 
 def type_of(path: str) -> str:
@@ -310,7 +310,7 @@ def _describe_failures(stats: IndexStats) -> list[str]:
     if not total:
         return ["every file could be read", ""]
     lines = [
-        f"{total} files were not read, or only in part:",
+        f"{total} files were not read, read in part, or read in an encoding that was guessed:",
         *(f"  {count:>5} {printable(reason)}" for reason, count in stats.reasons.items()),
         "",
         *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES]),
