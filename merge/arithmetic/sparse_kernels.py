@@ -71,6 +71,7 @@ def multiply_wide(context: Any, x: Any, y: Any) -> Any:
     pair = types.UniTuple(types.uint64, 2)
 
     def generate(context: Any, builder: Any, signature: Any, arguments: Any) -> Any:
+        """The instructions of the product, in LLVM's numbers of 128 bits."""
         wide, narrow = ir.IntType(128), ir.IntType(64)
         product = builder.mul(*(builder.zext(argument, wide) for argument in arguments))
         upper = builder.trunc(builder.lshr(product, ir.Constant(wide, 64)), narrow)

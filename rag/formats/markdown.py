@@ -52,7 +52,8 @@ _SILENT_DIRECTIVES = frozenset(
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
 # MkDocs: `!!! note "Title"` and `=== "Tab"` own the lines below them that are indented by four more.
 _INDENTED_PART = re.compile(
-    r'(?P<margin>\s*)(?:(?:!!!|\?\?\?\+?)\s+(?P<kind>[\w-]+)[^"\n]{0,100}(?:"(?P<title>[^"\n]*)")?|===\+?\s+"(?P<tab>[^"\n]+)")\s*'
+    r'(?P<margin>\s*)(?:(?:!!!|\?\?\?\+?)\s+(?P<kind>[\w-]+)[^"\n]{0,100}(?:"(?P<title>[^"\n]*)")?'
+    r'|===\+?\s+"(?P<tab>[^"\n]+)")\s*'
 )
 _NOTE = re.compile(r"\[[^\]\n]{1,200}\]:\s")  # a footnote, or a link's target
 _ATTRIBUTES = re.compile(r"\s*\{[#.][^{}]*\}\s*$")  # of a heading, as pandoc and kramdown write them

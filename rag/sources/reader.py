@@ -55,6 +55,9 @@ class _File:
 
 Files = dict[str, _File]  # by posix path in the source
 
+# Text, where the document keeps it; what the parser made of it; and what was not read
+Found = tuple[str | None, Parsed, str]
+
 
 def read_source(
     path: Path,
@@ -96,29 +99,31 @@ def read_source(
                 skipped.append(Skipped(f"{collection}/{_short(name)}", str(found)))
                 continue
 
-            own_text, parsed, unread = found
-            url, source_text = reader.find_address(name, url_of(name))
-            if unread:
-                skipped.append(Skipped(f"{collection}/{name}", f"read in part: {unread}"))
-            if parsed.encoding:
-                skipped.append(Skipped(f"{collection}/{name}", f"read as {parsed.encoding}"))
-            documents.append(
-                Document(
-                    collection,
-                    name,
-                    parsed.title,
-                    own_text,
-                    url,
-                    licence,
-                    blocks=parsed.blocks,
-                    note=parsed.note,
-                    source_text=source_text,
-                )
-            )
+            _, parsed, unread = found
+            notes = (unread and f"read in part: {unread}", parsed.encoding and f"read as {parsed.encoding}")
+            skipped += [Skipped(f"{collection}/{name}", note) for note in notes if note]
+            documents.append(_make_document(collection, name, found, reader.find_address(name, url_of(name)), licence))
 
     skipped[:] = join_types(skipped, collection)
     cache.remove_old()
     yield from part_titles(documents)
+
+
+def _make_document(collection: str, name: str, found: Found, address: tuple[str | None, str], licence: str) -> Document:
+    """The document of a file that was read."""
+    own_text, parsed, _ = found
+    url, source_text = address
+    return Document(
+        collection,
+        name,
+        parsed.title,
+        own_text,
+        url,
+        licence,
+        blocks=parsed.blocks,
+        note=parsed.note,
+        source_text=source_text,
+    )
 
 
 def read_content(path: Path, settings: RagSettings) -> Iterator[tuple[str, bytes]]:
@@ -148,7 +153,7 @@ class _Reader:
         self._sandbox = sandbox
         self._cache = cache
 
-    def try_read(self, held: Mapping[str, str], name: str) -> tuple[str | None, Parsed, str] | ParseFailed:
+    def try_read(self, held: Mapping[str, str], name: str) -> Found | ParseFailed:
         """What `read` gives, or why it gives nothing, as for a file that is `held` by another."""
         if holder := held.get(name):
             return ParseFailed(f"{HELD}{holder}, which includes it")
@@ -157,7 +162,7 @@ class _Reader:
         except ParseFailed as error:
             return error
 
-    def read(self, name: str) -> tuple[str | None, Parsed, str]:
+    def read(self, name: str) -> Found:
         """One file's own text (see `Document.own_text`), its blocks, and what of it was not read.
 
         Raises ParseFailed: it has no blocks; the message is the reason.
