@@ -86,8 +86,9 @@ def test_the_process_keeps_the_commands_that_it_was_given() -> None:
 
 
 def test_a_block_that_takes_too_long_ends_the_process_and_the_next_gets_another() -> None:
+    doubling = "`define M0 a+\n" + "".join(f"`define M{n} `M{n - 1} `M{n - 1}\n" for n in range(1, 22))
     with ChildPool("rag.checking.code_worker", 2**31, "0.3") as pool:
         with pytest.raises(ChildEnded):
-            ask(pool, language="tcl", code="set x [" * 300 + "set y {" * 200_000)
+            ask(pool, language="verilog", code=f"{doubling}module m; assign x = `M21 1; endmodule\n")
         with pytest.raises(ChildEnded):
             pool.ask({}, b"not JSON")

@@ -195,10 +195,10 @@ def index(tmp_path: Path) -> Index:
     return open_index(tmp_path / "index")
 
 
-def test_relevance_has_what_was_read_in_it(index: Index, folder: Path) -> None:
+def test_evidence_has_what_was_read_in_it(index: Index, folder: Path) -> None:
     counting = CountingReader(folder)
     retriever = Retriever(index, TinyEmbedder(), SETTINGS, counting)
-    assert retriever.relevance(QUESTION) != Retriever(index, TinyEmbedder(), SETTINGS).relevance(QUESTION)
+    assert retriever.evidence(QUESTION, by_token=False, is_read=True).reading is not None
     assert len(counting.seen) == len(set(counting.seen)) == len(index.chunks)
     best = max(reading.passage for reading in retriever.read(QUESTION, list(retriever.rank(QUESTION))))
     assert retriever.evidence(QUESTION, by_token=False, is_read=True).reading == pytest.approx(best, abs=1e-6)
@@ -207,7 +207,7 @@ def test_relevance_has_what_was_read_in_it(index: Index, folder: Path) -> None:
 
 def test_without_a_reader_nothing_is_read(index: Index) -> None:
     retriever = Retriever(index, TinyEmbedder(), SETTINGS)
-    assert retriever.reader is open_reader(RagSettings()) is None
+    assert retriever.reader is open_reader(RagSettings(reader="none")) is None
     assert retriever.read(QUESTION, list(retriever.rank(QUESTION))) == []
     assert retriever.within(["notes"]).reader is None
 

@@ -194,7 +194,11 @@ def grounded(store: Retriever, tokenizer: Any) -> dict[str, Grounded]:
     counter = TokenCounter(tokenizer)
     asked: dict[str, Grounded] = {}
     for row in ROWS:
-        request = parse_chat_request(json.dumps({"messages": [{"role": "user", "content": row["question"]}]}).encode())
+        body = {
+            "messages": [{"role": "user", "content": row["question"]}],
+            "retrieval": {"top_k": ServeSettings().top_k},
+        }
+        request = parse_chat_request(json.dumps(body).encode())
         asked[row["file"]] = ground(request, store, counter, ServeSettings(), max_model_len=8192)
     return asked
 

@@ -250,7 +250,7 @@ def test_a_question_without_latin_letters_is_searched_too(ask: Ask) -> None:
 
 
 def test_a_passage_of_one_long_line_is_cut_at_a_word_rather_than_left_out(ask: Ask) -> None:
-    grounded = ask(ANTENNA, settings=ServeSettings(context_tokens=24))
+    grounded = ask(ANTENNA, retrieval={"top_k": 1}, settings=ServeSettings(context_tokens=24))
     assert len(grounded.hits) == 1
     assert "Antenna violations are" in grounded.body["messages"][1]["content"]
 

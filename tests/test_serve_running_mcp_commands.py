@@ -97,7 +97,7 @@ def test_an_index_answers_without_a_gateway(small_index: Path) -> None:
     assert data(found)["results"][0]["url"] == ""  # no gateway shows it
     assert "repair_antennas" in data(fetched)["text"]
     assert data(checked)["verdict"] == "faulty"
-    assert "The documents describe no 'no_such_command'" in sentence(unknown)
+    assert "describes a command, an option, a variable or a message, 'no_such_command' neither" in sentence(unknown)
     assert "There is no tool 'ask'" in sentence(asked)
 
 

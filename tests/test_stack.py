@@ -509,13 +509,14 @@ def test_ctrl_c_stops_every_process(up: Up) -> None:
     assert "stopped; nothing is left running" in up_lines
 
 
-def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path, tmp_path: Path) -> None:
+def test_a_second_up_reuses_the_model_and_the_index(up: Up, home: Path, own_document: Path, tmp_path: Path) -> None:
     assert up.process.poll() is not None
     manifest = (home / "indexes" / "starter" / "manifest.json").read_bytes()
     weights = (home / "models" / MODEL / "model.safetensors").stat().st_mtime_ns
     # vLLM would take the cores from the gateway, whose start is all that is waited for
     sleeping = write_engine(tmp_path, "import time\ntime.sleep(600)\n")
-    again = start_up(home, PYTHONPATH=f"{sleeping}{os.pathsep}{ROOT}")
+    sources = own_document.parent.parent / "sources.toml"
+    again = start_up(home, PYTHONPATH=f"{sleeping}{os.pathsep}{ROOT}", CHIPALIGN_SOURCES=str(sources))
     try:
         again.wait_for("gateway: ready")  # model and index are prepared by then
         assert "restart" not in again.text()

@@ -266,11 +266,11 @@ def describe_stats(stats: IndexStats) -> str:
         ),
         f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
         "",
-        f"{'type':<18} {'documents':>9} {'included':>8} {'chunks':>7} {'copies':>6} {'in part':>7} "
-        f"{'pages unread':>12} {'guessed':>7} {'not read':>8}",
+        f"{'type':<18} {'documents':>9}  {'included':>8}  {'chunks':>7}  {'copies':>6}  {'in part':>7}  "
+        f"{'pages unread':>12}  {'guessed':>7}  {'not read':>8}",
         *(
-            f"{printable(name):<18} {found.documents:>9} {found.included:>8} {found.chunks:>7} {found.copies:>6} "
-            f"{found.in_part:>7} {found.pages_unread:>12} {found.encoding_guessed:>7} {found.not_read:>8}"
+            f"{printable(name):<18} {found.documents:>9}  {found.included:>8}  {found.chunks:>7}  {found.copies:>6}  "
+            f"{found.in_part:>7}  {found.pages_unread:>12}  {found.encoding_guessed:>7}  {found.not_read:>8}"
             for name, found in stats.by_type.items()
         ),
         "",

@@ -172,7 +172,8 @@ def ground(
         if not model_leads(request) and (unknown := find_unknown_option(turns[-1], retriever)):
             denial = deny(unknown)
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
-        most, least = top_k if mode == "model" else max(top_k, HITS_READ), request.options.score_threshold
+        is_given = mode == "model" or request.options.top_k is not None
+        most, least = top_k if is_given else max(top_k, HITS_READ), request.options.score_threshold
         query, hits, fallback = find_passages(turns, retriever, most, least)
         quotes = [] if mode == "model" or not hits else select_quotes(query, hits, retriever)
         missing = None if hits else retriever.missing(query)
