@@ -6,6 +6,7 @@ pytest tests/test_open_webui.py --clients /tmp/clients    # `make test-clients`;
 from __future__ import annotations
 
 import os
+import re
 import subprocess
 import time
 from collections.abc import Callable, Iterator
@@ -74,7 +75,7 @@ def ask(page: Page, question: str) -> None:
     page.keyboard.press("Enter")
 
 
-def test_the_first_question_of_open_webui_is_answered_with_one_source(
+def test_the_first_question_of_open_webui_is_answered_with_its_sources(
     request: pytest.FixtureRequest,
     browser: Browser,
     gateway_at: Gateway,
@@ -95,7 +96,7 @@ def test_the_first_question_of_open_webui_is_answered_with_one_source(
         page.goto(url)
         ask(page, QUESTION)
         expect(page.get_by_text("repair_antennas").first).to_be_visible(timeout=ANSWER_MS)
-        expect(page.get_by_text("1 Source").first).to_be_visible(timeout=ANSWER_MS)
+        expect(page.get_by_text(re.compile(r"[1-9] Sources?")).first).to_be_visible(timeout=ANSWER_MS)
         page.screenshot(path=tmp_path / "answer.png")
         page.close()
     record_property("client", ["open-webui", OPEN_WEBUI.version, "True", "True"])
