@@ -43,8 +43,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
 def refusing(status: int, message: str) -> EngineScript:
     """An engine that answers every request so."""
     body = json.dumps({"error": {"message": message, "type": "Error", "code": status}}).encode()
-    head = f"HTTP/1.1 {status} No\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n\r\n"
-    return EngineScript(raw=(head.encode(), body))
+    head = f"HTTP/1.1 {status} No\r\nContent-Type: application/json\r\nContent-Length: {len(body)}\r\n"
+    return EngineScript(raw=(f"{head}Connection: close\r\n\r\n".encode(), body))  # as the fake does after raw bytes
 
 
 def ask(url: str, *models: str) -> list[bool]:
