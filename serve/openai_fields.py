@@ -134,8 +134,8 @@ def check_tool_choice(data: Mapping[str, Any]) -> None:
             )
 
 
-def with_functions_alone(data: Mapping[str, Any]) -> dict[str, Any]:
-    """A checked request whose tools are functions, which engines know, and among them those that may be called.
+def functions_alone(data: Mapping[str, Any]) -> dict[str, Any]:
+    """The fields about tools of a checked request, as far as they are functions, which engines know, and may be called.
 
     Raises ToolsUnsupported: a tool of another type must be called.
     """
@@ -152,11 +152,8 @@ def with_functions_alone(data: Mapping[str, Any]) -> dict[str, Any]:
             f"one of type '{FUNCTION}'.",
             "tool_choice",
         )
-    left = {name: each for name, each in data.items() if name not in TOOL_FIELDS}
-    if not functions:
-        return left
-    parallel = {"parallel_tool_calls": data["parallel_tool_calls"]} if "parallel_tool_calls" in data else {}
-    return {**left, **parallel, "tools": functions, **({"tool_choice": choice} if "tool_choice" in data else {})}
+    given = {"tools": functions, "tool_choice": choice, "parallel_tool_calls": data.get("parallel_tool_calls")}
+    return {name: given[name] for name in TOOL_FIELDS if name in data} if functions else {}
 
 
 def _allowed(choice: Mapping[str, Any]) -> list[dict[str, Any]]:

@@ -16,7 +16,7 @@ from pydantic import BaseModel, ConfigDict, Field
 
 from serve.errors import RequestError
 from serve.filters import WantedFilter
-from serve.openai_fields import FUNCTION, ROLES, TOOL_FIELDS, check_fields, with_functions_alone
+from serve.openai_fields import FUNCTION, ROLES, TOOL_FIELDS, check_fields, functions_alone
 from serve.request_body import check_shape, read_object, shorten
 
 MOST_MESSAGES = 10_000
@@ -126,15 +126,20 @@ class ChatRequest(BaseModel):
 
     def without_types(self, types: Iterable[str]) -> ChatRequest:
         """The request, whose tools of these types were left out."""
-        self._types_left_out = tuple(types)
-        return self
+        told = self.model_copy()
+        told._types_left_out = tuple(types)
+        return told
 
     def without_tools(self) -> ChatRequest:
         """The request as a client without tools would send it."""
-        bare = self.model_copy()
+        return self.with_tools({})
+
+    def with_tools(self, fields: Mapping[str, Any]) -> ChatRequest:
+        """The request with these fields in the place of those that it has about tools."""
+        changed = self.model_copy()
         kept = {name: value for name, value in (self.model_extra or {}).items() if name not in TOOL_FIELDS}
-        object.__setattr__(bare, "__pydantic_extra__", kept)
-        return bare
+        object.__setattr__(changed, "__pydantic_extra__", {**kept, **fields})
+        return changed
 
     @property
     def include_usage(self) -> bool:
@@ -161,7 +166,7 @@ def parse_chat_request(body: bytes) -> ChatRequest:
     if data.get("tools") is None:
         return request
     left_out = dict.fromkeys(tool["type"] for tool in data["tools"] if tool["type"] != FUNCTION)
-    return ChatRequest.model_validate(with_functions_alone(data)).without_types(left_out)
+    return request.with_tools(functions_alone(data)).without_types(left_out)
 
 
 def check_message(message: Message, param: str) -> None:

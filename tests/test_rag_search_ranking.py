@@ -39,7 +39,7 @@ def gains(retriever: Retriever, query: str, monkeypatch: pytest.MonkeyPatch) -> 
     """What each passage gains by the exact names of the query."""
     with_names = scores(retriever, query)
     with monkeypatch.context() as patch:
-        patch.setattr("rag.search.ranking.is_identifier", lambda token: False)
+        patch.setattr("rag.search.ranking.find_names", lambda text: [])
         without = scores(retriever, query)
     return {title: score - without[title] for title, score in with_names.items() if score != without[title]}
 

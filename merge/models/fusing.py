@@ -179,16 +179,14 @@ def _join_stacks(
     """Stacks of experts. Whether they are transposed their shapes say, or else those of the model's other stacks."""
     shapes = [(spec.shape, _stack_shape(experts)) for spec, experts in stacks]
     seen = {
-        ours == _turn(shape)
-        for ours, shape in shapes
-        if shape and shape[1] != shape[2] and ours in (shape, _turn(shape))
+        ours == turn(shape) for ours, shape in shapes if shape and shape[1] != shape[2] and ours in (shape, turn(shape))
     }
     is_turned = seen == {True}
     for (spec, experts), (ours, shape) in zip(stacks, shapes, strict=True):
         parts = [part for expert in experts for part in expert]
         if config.get("model_type") in INTERLEAVED:
             found.refuse(spec, parts, "this model has gate and up column by column")
-        elif shape is None or ours != (_turn(shape) if is_turned else shape):
+        elif shape is None or ours != (turn(shape) if is_turned else shape):
             found.refuse(spec, parts, f"its shape {list(spec.shape)} is not that of {len(experts)} experts together")
         elif not seen:
             found.refuse(spec, parts, "its matrices are square: its shape does not say whether they are transposed")
@@ -207,9 +205,9 @@ def _stack_shape(experts: list[list[TensorSpec]]) -> tuple[int, int, int] | None
     return len(experts), sum(shape[0] for shape in shapes), shapes[0][1]
 
 
-def _turn(shape: tuple[int, int, int]) -> tuple[int, int, int]:
+def turn(shape: tuple[int, ...]) -> tuple[int, ...]:
     """The shape of a stack with each matrix transposed."""
-    return shape[0], shape[2], shape[1]
+    return (*shape[:-2], shape[-1], shape[-2])
 
 
 def _name_parts(names: list[str]) -> str:

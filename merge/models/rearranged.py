@@ -18,27 +18,26 @@ import numpy as np
 
 from merge.arithmetic.dtypes import DTYPES, Array
 from merge.models.checkpoint import TensorReader, TensorSource, TensorSpec
-from merge.models.fusing import Fusion, Run
+from merge.models.fusing import Fusion, Run, turn
 
 
 def join_parts(source: TensorSource, fusions: Sequence[Fusion]) -> TensorSource:
     """The source with the parts of each fusion as one tensor under its name."""
-    made, turned = {}, {}
+    made = {}
     for fusion in fusions:
-        spec, name = _widest(list(fusion.parts.values())), fusion.name
-        if fusion.is_turned:
-            turned[name] = fusion.spec.shape
-        made[name] = (
-            replace(spec, name=name, shape=_turn(fusion.spec.shape) if fusion.is_turned else fusion.spec.shape),
+        shape = turn(fusion.spec.shape) if fusion.is_turned else fusion.spec.shape
+        made[fusion.name] = (
+            replace(_widest(list(fusion.parts.values())), name=fusion.name, shape=shape),
             fusion.runs,
         )
     joined = Rearranged(source, made, {part for fusion in fusions for part in fusion.parts})
-    return Turned(joined, set(turned)) if turned else joined
+    turned = _names_of_turned(fusions)
+    return Turned(joined, turned) if turned else joined
 
 
 def split_whole(source: TensorSource, fusions: Sequence[Fusion]) -> TensorSource:
     """The source with the tensor of each fusion as its parts."""
-    if turned := {fusion.name for fusion in fusions if fusion.is_turned}:
+    if turned := _names_of_turned(fusions):
         source = Turned(source, turned)
     made = {}
     for fusion in fusions:
@@ -53,9 +52,9 @@ def split_whole(source: TensorSource, fusions: Sequence[Fusion]) -> TensorSource
     return Rearranged(source, made, {fusion.name for fusion in fusions})
 
 
-def _turn(shape: tuple[int, ...]) -> tuple[int, ...]:
-    """The shape with its last two dimensions swapped."""
-    return (*shape[:-2], shape[-1], shape[-2])
+def _names_of_turned(fusions: Iterable[Fusion]) -> set[str]:
+    """The tensors in one piece whose matrices are transposed."""
+    return {fusion.name for fusion in fusions if fusion.is_turned}
 
 
 def _widest(parts: Sequence[TensorSpec]) -> TensorSpec:
@@ -119,7 +118,7 @@ class Turned:
         self.folder: Path = source.folder
         self.config: Mapping[str, Any] = source.config
         self.specs: Mapping[str, TensorSpec] = {
-            name: replace(spec, shape=_turn(spec.shape)) if name in names else spec
+            name: replace(spec, shape=turn(spec.shape)) if name in names else spec
             for name, spec in source.specs.items()
         }
 

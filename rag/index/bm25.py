@@ -83,6 +83,11 @@ def find_tokens(text: str) -> list[str]:
     return [match.group() for match in _TOKEN.finditer(text)]
 
 
+def find_names(text: str) -> list[str]:
+    """The exact names of a text in order, in lower case, as they are indexed."""
+    return [token.lower() for token in find_tokens(text) if is_identifier(token)]
+
+
 def tokenize(text: str) -> list[str]:
     """Terms to index: each name whole (lower case) and its parts; words as English stems (Snowball), no stop words.
 

@@ -180,10 +180,8 @@ def _find_copies(chunks: Iterable[Chunk]) -> Counter[str]:
     copies = Counter[str]()
     for chunk in chunks:
         key = hashlib.sha256(" ".join(chunk.text.split()).encode("utf-8", "surrogatepass")).digest()
-        copies[type_of(chunk.path)] += first.setdefault(key, (chunk.collection, chunk.path)) != (
-            chunk.collection,
-            chunk.path,
-        )
+        document = (chunk.collection, chunk.path)
+        copies[type_of(chunk.path)] += first.setdefault(key, document) != document
     return copies
 
 

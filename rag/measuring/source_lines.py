@@ -133,11 +133,12 @@ def _lines_of_zip(content: bytes) -> Iterator[SourceLine]:
     from lxml import etree
 
     with zipfile.ZipFile(BytesIO(content)) as archive:
+        hidden_sheets = _hidden_sheets(archive)
         for name in filter(_PARTS.fullmatch, archive.namelist()):
             parser = etree.XMLParser(resolve_entities=False, no_network=True, remove_comments=True, remove_pis=True)
             root = etree.fromstring(archive.read(name), parser)
             left_out = "notes, heads and feet" if _SIDE_PARTS.match(name) else ""
-            left_out = "hidden sheets" if name in _hidden_sheets(archive) else left_out
+            left_out = "hidden sheets" if name in hidden_sheets else left_out
             for element in root.iter("{*}p", "{*}h", "{*}si", "{*}is"):
                 hidden = any(etree.QName(above).localname in _HIDDEN for above in element.iterancestors("*"))
                 yield SourceLine("".join(_texts_of(element)), "comments and deleted text" if hidden else left_out)

@@ -8,8 +8,6 @@ hidden sheets are left out, and no macro is run.
 
 from __future__ import annotations
 
-import zipfile
-import zlib
 from collections.abc import Iterable, Iterator
 from datetime import date, datetime, time
 from io import BytesIO
@@ -17,7 +15,7 @@ from typing import Any
 
 from rag.blocks import Block, Parsed, pipe_table
 from rag.errors import ParseFailed
-from rag.office.word import check_zip
+from rag.office.word import DAMAGED, check_zip
 
 MAX_ROWS = 20_000  # of all sheets together
 MAX_COLUMNS = 200
@@ -33,7 +31,6 @@ def parse_excel(content: bytes) -> Parsed:
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 
-    damage = (InvalidFileException, zipfile.BadZipFile, zlib.error, LookupError, ValueError, TypeError, AttributeError)
     blocks: list[Block] = []
     room = MAX_ROWS
     try:
@@ -43,7 +40,7 @@ def parse_excel(content: bytes) -> Parsed:
             room -= len(rows)
             blocks += _read_sheet(rows, sheet.title)
         book.close()
-    except (*damage, OSError, EOFError, RuntimeError) as error:
+    except (*DAMAGED, InvalidFileException, LookupError, TypeError, AttributeError) as error:
         raise ParseFailed(f"no Excel workbook that can be read ({error})") from error
     return Parsed("", tuple(blocks), f"its first {MAX_ROWS} rows" if room <= 0 else "")
 

@@ -10,13 +10,12 @@ from __future__ import annotations
 
 import re
 import zipfile
-import zlib
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from rag.blocks import Block, HeadingStack, Parsed, add_block, fence_code, pipe_table
 from rag.errors import ParseFailed
-from rag.office.word import CODE_STYLE, check_zip
+from rag.office.word import CODE_STYLE, DAMAGED, check_zip
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -40,7 +39,7 @@ def parse_odt(content: bytes) -> Parsed:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             names = archive.namelist()
             parts = {name: archive.read(name) for name in _PARTS if name in names}
-    except (zipfile.BadZipFile, zlib.error, NotImplementedError, ValueError, OSError, EOFError, RuntimeError) as error:
+    except DAMAGED as error:
         raise ParseFailed(f"no OpenDocument text that can be read ({error})") from error
     if b"encryption-data" in parts.get("META-INF/manifest.xml", b""):
         raise ParseFailed("encrypted: save it without a password")

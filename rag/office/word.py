@@ -27,6 +27,8 @@ if TYPE_CHECKING:
 # bomb.
 MAX_UNPACKED_BYTES = 256 * 2**20
 MAX_PARTS = 10_000
+# What zipfile raises of a damaged archive, at whatever place it is read
+DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError)
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # a compound file: .doc or .xls, or a newer one behind a password
 _TYPES = "[Content_Types].xml"
 _MAIN_TYPE = re.compile(
@@ -93,19 +95,7 @@ def _open(content: bytes) -> WordDocument:
 
     try:
         return docx.Document(BytesIO(_without_macros(content)))
-    except (
-        OpcError,
-        etree.LxmlError,
-        zipfile.BadZipFile,
-        zlib.error,
-        NotImplementedError,
-        KeyError,
-        ValueError,
-        AttributeError,
-        OSError,
-        EOFError,
-        RuntimeError,
-    ) as error:
+    except (*DAMAGED, OpcError, etree.LxmlError, KeyError, AttributeError) as error:
         raise ParseFailed(f"no Word document that can be read ({error})") from error
 
 

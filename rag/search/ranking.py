@@ -18,7 +18,7 @@ from numpy.typing import NDArray
 from rag.documents import Chunk
 from rag.embedding.embedder import Embedded, TextEmbedder
 from rag.errors import IndexCorrupt
-from rag.index.bm25 import best_rows, content_terms, find_tokens, is_identifier, tokenize
+from rag.index.bm25 import best_rows, content_terms, find_names, find_tokens, tokenize
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
 from rag.search.clauses import split_clauses
@@ -134,8 +134,7 @@ class Ranker:
     def _raise_named(self, query: str, rows: Sequence[int], scores: NDArray[np.float64]) -> NDArray[np.float64]:
         """What each passage gains by the exact names of the question that documents know, weighted by idf."""
         bm25 = self._index.bm25
-        names = dict.fromkeys(token.lower() for token in find_tokens(query) if is_identifier(token))
-        holding = {name: held for name in names if (held := bm25.rows_with(name))}
+        holding = {name: held for name in find_names(query) if (held := bm25.rows_with(name))}
         raised = np.zeros(len(rows), dtype=np.float64)
         if not holding:
             return raised

@@ -23,7 +23,7 @@ from rag.embedding.embedder import Embedded, TextEmbedder
 from rag.embedding.embedder_choice import open_embedder, open_reader
 from rag.embedding.passage_reader import UNREAD, PassageReader, Reading
 from rag.errors import EmptyQuery
-from rag.index.bm25 import content_terms, find_tokens, is_identifier, tokenize
+from rag.index.bm25 import content_terms, find_names, find_tokens, is_identifier, tokenize
 from rag.index.dense import Vectors
 from rag.index.generation import Index
 from rag.index.manifest import spec_of
@@ -279,7 +279,10 @@ class Retriever:
         Raises EmptyQuery.
         """
         query = clean_query(query)
-        return self._weigh(query, self._ranker.rank(query), by_token=by_token, is_read=is_read)
+        ranking = self._ranker.rank(query)
+        found = self._weigh(query, ranking, by_token=by_token)
+        readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
+        return replace(found, reading=max((reading.passage for reading in readings), default=None))
 
     def missing(self, query: str) -> Missing | None:
         """A known name of the question with the words that no passage beside it has; None where there is no such."""
@@ -302,7 +305,7 @@ class Retriever:
         In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
         by_token = self._ranker.is_by_token and self.chunk_count >= FEW_PASSAGES
-        evidence = self._weigh(query, ranking, by_token=by_token, is_read=False)
+        evidence = self._weigh(query, ranking, by_token=by_token)
         likely = relevance(evidence, by_token=by_token)
         if not (self._reads and is_doubtful(likely)):
             return likely
@@ -324,13 +327,13 @@ class Retriever:
                 break
         return likely
 
-    def _weigh(self, query: str, ranking: Sequence[Ranked], *, by_token: bool, is_read: bool) -> Evidence:
-        readings = self.read(query, list(map(self._hit, ranking[:HITS_READ]))) if is_read else []
+    def _weigh(self, query: str, ranking: Sequence[Ranked], *, by_token: bool) -> Evidence:
+        """What speaks for and against an answer, without reading."""
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
         asked, query = query, _without_design(query)
         coverage, unknown = self._index.bm25.coverage(query)
         share = weigh_unknown(self.chunk_count)
-        names = _names(query)
+        names = find_names(query)
         known = [name for name in names if self._index.bm25.rows_with(name)]
         spread, unmet = self._weigh_tokens(asked, ranking[:HITS_READ], similarity) if by_token else (0.0, 0.0)
         return Evidence(
@@ -344,7 +347,6 @@ class Retriever:
             beside_name=share * self._index.bm25.coverage_beside(known, query) if known else 0.0,
             spread=spread,
             unmet=unmet,
-            reading=max((reading.passage for reading in readings), default=None),
         )
 
     def _weigh_tokens(self, query: str, ranking: Sequence[Ranked], similarity: float) -> tuple[float, float]:
@@ -374,7 +376,7 @@ class Retriever:
 
     def _has_unknown_name(self, query: str) -> bool:
         """Whether an exact name of the question stands in no passage."""
-        return any(not self._index.bm25.rows_with(name) for name in _names(query))
+        return any(not self._index.bm25.rows_with(name) for name in find_names(query))
 
     def _has_foreign_tool(self, query: str) -> bool:
         """Whether the question names tools of chip design, and none that a document is about."""
@@ -408,16 +410,10 @@ class Retriever:
     def _rows_with_rare_names(self, query: str) -> frozenset[int]:
         """Rows that hold an exact name of the query which few rows hold."""
         rows: frozenset[int] = frozenset()
-        for token in find_tokens(query):
-            if is_identifier(token):
-                holding = self._index.bm25.rows_with(token.lower())
-                rows |= holding if len(holding) <= self._rare else frozenset()
+        for name in find_names(query):
+            holding = self._index.bm25.rows_with(name)
+            rows |= holding if len(holding) <= self._rare else frozenset()
         return rows
-
-
-def _names(query: str) -> list[str]:
-    """The exact names of a question, as BM25 knows them."""
-    return [token.lower() for token in find_tokens(query) if is_identifier(token)]
 
 
 def _without_design(query: str) -> str:
