@@ -287,6 +287,22 @@ def test_rst_nested_options_keep_their_parents_path() -> None:
     ]
 
 
+def test_rst_captions_and_options_may_go_on_in_the_next_line() -> None:
+    text = (
+        ".. code-block::\n   :caption: Miter circuit, with the upper\n        bits constrained\n   :name: fixed\n\n"
+        "   yosys> sat\n\n.. list-table:: Limits of the pads\n   at 25 degrees\n   :header-rows: 1\n\n"
+        "   * - Pad\n     - mA\n   * - IO8\n     - 8\n"
+    )
+    table = "| Pad | mA |\n| --- | --- |\n| IO8 | 8 |"
+    captions = ["Miter circuit, with the upper bits constrained", "Limits of the pads at 25 degrees"]
+    assert [block.text for block in parse_rst(text).blocks] == [
+        captions[0],
+        "```\nyosys> sat\n```",
+        captions[1],
+        table,
+    ]
+
+
 def test_rst_figure_gives_its_caption_and_table_directive_its_title() -> None:
     text = (
         ".. figure:: x.png\n   :name: y\n\n   The caption.\n\n.. table:: Rules for `$and`\n   :align: center\n\n   == "

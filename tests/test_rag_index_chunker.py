@@ -396,6 +396,19 @@ def test_a_synopsis_names_no_table_below_another_example() -> None:
         (("prose", "It has a graph. Its nodes are:"), "prose", ""),
         (("prose", "It has a graph."), "code", ""),
         (("prose", "What the columns mean."), "table", "What the columns mean."),
+        (("prose", "The corners are listed below."), "table", "The corners are listed below."),
+        (
+            ("prose", "Cells of the pad ring with their supplies."),
+            "table",
+            "Cells of the pad ring with their supplies.",
+        ),
+        (("prose", "Do note that weights are not normalized."), "table", ""),
+        (("prose", "`old_call` has been removed. Use `new_call`."), "table", ""),
+        (("prose", "The rows above hold at 25 °C."), "table", ""),
+        (("prose", "See Table 4 of the data sheet."), "table", ""),
+        (("prose", "Figure 3: The clock tree"), "table", ""),
+        (("prose", "Warning: for experts"), "code", ""),
+        (("prose", "© 2026 Example Devices"), "table", ""),
         (("prose", "**Example**"), "code", "**Example**"),
         (("prose", "**Example**"), "list", ""),
         (("list", "- First do this.\n- Then run e.g. so:"), "code", "Then run e.g. so:"),
@@ -407,6 +420,29 @@ def test_what_introduces_a_block_is_the_end_of_the_one_above(
 ) -> None:
     parts = introduce([Block(*above, ("A",)), Block(kind, "text", ("A",)), Block(kind, "text", ("B",))])
     assert [part.lead for part in parts] == ["", lead, ""]
+
+
+def test_a_caption_below_its_table_does_not_introduce_the_next_one() -> None:
+    rows = "| A | B |\n| --- | --- |\n| 1 | 2 |"
+    captions = [Block("prose", f"Table {number}: limits", ()) for number in (1, 2)]
+    table = Block("table", rows, ())
+    below = introduce(
+        [Block("prose", "Limits hold at 25 °C and were seen.", ()), table, captions[0], table, captions[1]]
+    )
+    assert [part.lead for part in below] == [""] * 5
+    above = introduce([captions[0], table, captions[1], table])
+    assert [part.lead for part in above] == ["", "Table 1: limits", "", "Table 2: limits"]
+
+
+def test_a_remark_above_a_long_table_stands_once_and_stays_with_its_first_part() -> None:
+    rows = [f"| `weight_{number}` | weighs what the mode {number} does |" for number in range(20)]
+    table = "| Name | Meaning |\n| --- | --- |\n" + "\n".join(rows)
+    remark = "Do note that weights are not normalized."
+    chunks = chunks_of(f"# T\n\n## Weights\n\n{remark}\n\n{table}\n", 60)
+    assert chunks[0].text.startswith(f"{remark}\n\n| Name | Meaning |")
+    assert len(chunks) > 3
+    assert sum(remark in chunk.text for chunk in chunks) == 1
+    assert all(chunk.text.startswith("| Name | Meaning |") for chunk in chunks[1:])
 
 
 def test_items_of_one_list_have_the_same_lead_in_and_those_below_an_inner_one_none() -> None:

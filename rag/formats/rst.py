@@ -33,6 +33,7 @@ OBJECTS = frozenset("option describe object function method class attribute data
 # Directives of a domain (`py:function`, `make:var`) describe objects too, but for those that only set a place.
 _PLACES = frozenset("module currentmodule namespace namespace-push namespace-pop usage".split())
 _TABLES = frozenset({"list-table", "csv-table"})
+_CAPTIONED = frozenset({*_TABLES, "table"})  # their caption may go on below their name
 # These draw, assemble or remark; their content is elsewhere or not for the reader.
 _SILENT = frozenset(
     """
@@ -220,6 +221,10 @@ class _RstReader:
         if directive:
             name, argument = directive[1].lower(), (directive[2] or "").strip()
             goes_on = bool("".join(lines[position + 1 : position + 2]).strip()) and bool(body)
+            while argument and goes_on and name in _CAPTIONED and body and body[0].strip():
+                if _OPTION_LINE.match(body[0]):
+                    break
+                argument, body = f"{argument} {body[0].strip()}", body[1:]
             if argument and goes_on and name in _ADMONITIONS and name != "admonition":
                 body, argument = [argument, *body], ""  # its text begins beside its name
             while (
@@ -240,11 +245,7 @@ class _RstReader:
         return end
 
     def _read_directive(self, name: str, argument: str, body: list[str]) -> None:
-        options: dict[str, str] = {}
-        while body and (option := _OPTION_LINE.match(body[0])):
-            options[option["name"]] = option["value"]
-            body = body[1:]
-        body = dedent_lines(body)
+        options, body = _take_options(body)
 
         if name in OBJECTS or (":" in name and argument and name.split(":")[-1] not in _PLACES):
             facts = [f"{key.capitalize()}: {value}" for key, value in options.items() if value and key not in _LISTING]
@@ -359,6 +360,25 @@ class _RstReader:
 
     def _add_code(self, lines: list[str], language: str) -> None:
         self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
+
+
+def _take_options(body: list[str]) -> tuple[dict[str, str], list[str]]:
+    """The options that begin a directive's body, whose values may go on in lines that are indented more; and the rest.
+
+    The rest is dedented.
+    """
+    options: dict[str, str] = {}
+    name, taken = "", 0
+    for line in body:
+        if option := _OPTION_LINE.match(line):
+            name = option["name"]
+            options[name] = option["value"] or ""
+        elif name and line[:1] == " " and line.strip():
+            options[name] = f"{options[name]} {line.strip()}".strip()
+        else:
+            break
+        taken += 1
+    return options, dedent_lines(body[taken:])
 
 
 def _indented_end(lines: list[str], position: int) -> int:

@@ -27,6 +27,22 @@ Calls = Mapping[str, frozenset[str]]  # commands with the options that they are 
 
 COUNTS_KEPT = 1024  # a piece is counted again within the next few hundred counts, when it is joined with its neighbours
 
+# A whole sentence above a table introduces it where it points at it, or makes no statement and so is a caption ("Node
+# types with their constructs."). A remark, a figure's caption and what points elsewhere do not.
+_POINTS = re.compile(r"\b(?:below|as follows|the following|th(?:e|is) (?:next )?table)\b", re.IGNORECASE)
+_MAY_POINT = re.compile(r"\b(?:columns?|rows?|listed|shown|summari[sz]e[sd]?)\b", re.IGNORECASE)
+_POINTS_AWAY = re.compile(r"\babove\b|^(?:see|refer to)\b|\b(?:figure|listing|section|chapter) \d", re.IGNORECASE)
+_STATES = re.compile(
+    r"\b(?:is|are|was|were|be|been|has|have|had|can|cannot|may|might|must|should|will|would|do|does|did|needs?|uses?"
+    r"|if|when|while|because|it|you|we|they|these|those|please|not)\b"
+    r"|^(?:run|set|see|note|refer|add|make|check|read|click|enter|open|select|type|call|copy|remove|install|this)\b",
+    re.IGNORECASE,
+)
+_NO_CAPTION = re.compile(
+    r"(?:note|warning|tip|hint|important|caution|attention|danger|see ?also|fig(?:ure)?\.? *\d+)\b|©|\(c\)|copyright\b",
+    re.IGNORECASE,
+)
+_TABLE_NUMBER = re.compile(r"\W*table +(?:[A-Z][.-])?\d", re.IGNORECASE)
 _LAST_SENTENCE = re.compile(r"(?:.*[.!?]\s+)?(?=[A-Z`\"'(\[*])(?P<sentence>.+)", re.DOTALL)
 # A synopsis shows one command, in one way or several. The command's name has an underscore, or options follow it; other
 # lines are indented or in brackets. Keywords of a language or a shell are not commands.
@@ -124,10 +140,12 @@ class Part(Block):
     """A block or a part of one.
 
     A piece that begins with it gets `lead`, which introduces it, and the `command` whose options it lists.
-    `is_introduced`: the block directly above introduces it.
+    `remark`: a short sentence directly above a table that does not introduce it; it stays there, and stands once.
+    `is_introduced`: the block directly above introduces it, or is such a remark.
     """
 
     lead: str = ""
+    remark: str = ""
     command: str = ""
     is_introduced: bool = False
 
@@ -229,10 +247,13 @@ class _Chunker:
         budget = self._budget(block.heading_path)
         if block.lead and self._count(_write_lead(block)) > budget // 4:
             block = replace(block, lead="")
+        if block.remark and self._count(block.remark) > budget // 4:
+            block = replace(block, remark="")
         if block.command and self._count(self._name_command(block, "")) > budget // 2:
             block = replace(block, command="")
         named = self._name_command(block, "")
-        room = budget - self._count(f"{named}{_write_lead(block)}") if named or block.lead else budget
+        above = f"{named}{_write_lead(block)}{block.remark}"
+        room = budget - self._count(above) if above else budget
         if not named and room < self._count(block.text) <= budget:
             return [replace(block, lead="")]
 
@@ -294,11 +315,13 @@ def introduce(blocks: Sequence[Block]) -> list[Part]:
     for block in blocks:
         path = block.heading_path
         above = before if before and before.heading_path == path else None
+        above = None if _ends_table(parts) else above
         lead = read_lead(above, block) if above else ""
+        remark = read_remark(above, block) if above and not lead else ""
         if block.kind == "list" and above and not lead and above.kind == "list":
             lead, is_introduced = of_list, False
         else:
-            is_introduced = bool(lead)
+            is_introduced = bool(lead or remark)
             of_list = lead if above and above.kind == "prose" else ""
 
         command = ""
@@ -308,7 +331,7 @@ def introduce(blocks: Sequence[Block]) -> list[Part]:
             depth = next((depth for depth in range(len(path), -1, -1) if path[:depth] in shown), 0)
             command = find_owner(shown.get(path[:depth], {}), block.text, is_near=depth >= len(path) - 1)
             is_introduced |= bool(command and above and above.kind == "code")
-        before = Part(block.kind, block.text, path, block.page, lead, command, is_introduced)
+        before = Part(block.kind, block.text, path, block.page, lead, remark, command, is_introduced)
         parts.append(before)
     return parts
 
@@ -347,7 +370,7 @@ def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:
 def read_lead(before: Block, block: Block) -> str:
     """What in the block above introduces a table, list or code: its last sentence, if that ends with a colon.
 
-    A caption, a short line ("Example"; over a table also a sentence), is taken whole. "" for all others.
+    A caption, a short line ("Example"; over a table also a sentence that points at it), is taken whole. "" for others.
     """
     if block.kind == "prose" or before.kind not in ("prose", "list"):
         return ""
@@ -356,12 +379,33 @@ def read_lead(before: Block, block: Block) -> str:
         last = ITEM_START.sub("", list_items(text)[-1], count=1) if before.kind == "list" else text
         sentence = _LAST_SENTENCE.fullmatch(last)
         return sentence["sentence"] if sentence else last
-    is_caption = (
-        before.kind == "prose"
-        and len(text) <= MAX_HEADING_CHARACTERS
-        and (block.kind == "table" or text[-1:] not in ".!?;,")
-    )
-    return text if is_caption and block.kind != "list" else ""
+    if before.kind != "prose" or block.kind == "list" or len(text) > MAX_HEADING_CHARACTERS or _NO_CAPTION.match(text):
+        return ""
+    if text[-1:] in ".!?;,":
+        return text if block.kind == "table" and _is_caption(text) else ""
+    return text
+
+
+def read_remark(before: Block, block: Block) -> str:
+    """A short sentence directly above a table; "" for all others."""
+    is_remark = (before.kind, block.kind) == ("prose", "table") and len(before.text) <= MAX_HEADING_CHARACTERS
+    return before.text.strip() if is_remark else ""
+
+
+def _is_caption(sentence: str) -> bool:
+    """Whether a whole sentence introduces the table below it."""
+    if sentence[-1] in ";,":
+        return False
+    if _POINTS.search(sentence):
+        return True
+    return not _POINTS_AWAY.search(sentence) and bool(_MAY_POINT.search(sentence) or not _STATES.search(sentence))
+
+
+def _ends_table(parts: Sequence[Part]) -> bool:
+    """Whether the last part is the caption ("Table 3: ...") of the table above it, which has none above."""
+    if len(parts) < 2 or parts[-1].kind != "prose" or parts[-2].kind != "table":
+        return False
+    return bool(_TABLE_NUMBER.match(parts[-1].text)) and not _TABLE_NUMBER.match(parts[-2].lead)
 
 
 def _write_lead(part: Part) -> str:
