@@ -343,7 +343,8 @@ def make_pair(folder: Path, layers: int, shape: Mapping[str, int], shards: int =
 
     from merge.arithmetic.dtypes import BFLOAT16
     from merge.arithmetic.geodesic import CHUNK
-    from merge.models.checkpoint import CheckpointWriter, TensorSpec
+    from merge.models.checkpoint import TensorSpec
+    from merge.models.writing import CheckpointWriter
 
     dice, noise = (
         random.Random(0),

@@ -56,7 +56,8 @@ def make_triple(folder: Path, rows: int) -> None:
 
     from merge.arithmetic.dtypes import BFLOAT16
     from merge.arithmetic.geodesic import CHUNK
-    from merge.models.checkpoint import CheckpointWriter, TensorSpec
+    from merge.models.checkpoint import TensorSpec
+    from merge.models.writing import CheckpointWriter
 
     spec = TensorSpec(NAME, "BF16", (rows, COLUMNS), folder, 0)
     noise = np.random.default_rng(0).standard_normal(NOISE + CHUNK, np.float32) * np.float32(0.02)
@@ -79,7 +80,8 @@ def merge_one(folder: Path, rows: int, method: str, threads: int) -> tuple[float
     from merge.merging.passes import merge_tensor
     from merge.merging.piece_threads import PieceThreads
     from merge.merging.plan import TensorPlan
-    from merge.models.checkpoint import Checkpoint, CheckpointWriter
+    from merge.models.checkpoint import Checkpoint
+    from merge.models.writing import CheckpointWriter
     from merge.recipe import BASE_METHODS, Parameters
 
     arithmetic = find_arithmetic("cpu")

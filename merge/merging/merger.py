@@ -49,10 +49,11 @@ from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.beside import is_code
-from merge.models.checkpoint import CheckpointWriter, hash_whole
+from merge.models.checkpoint import hash_whole
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores
 from merge.models.staging import empty_folder, staged_folder
+from merge.models.writing import CheckpointWriter
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
 
