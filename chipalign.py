@@ -107,6 +107,11 @@ EVALUATIONS: Table = {
         "sweep",
         "the same measures along lam, from the chat model to the chip model, geodesic beside linear",
     ),
+    "search": (
+        "serve.evaluation.experiment.search_commands",
+        "search",
+        "the lam that suits two goals best, as `chipalign merge search`, with merges that an engine serves",
+    ),
 }
 
 ADAPTATIONS: Table = {

@@ -12,9 +12,9 @@ import hashlib
 import json
 import os
 import sys
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from contextlib import ExitStack
-from dataclasses import asdict, replace
+from dataclasses import asdict, dataclass, replace
 from pathlib import Path
 from statistics import mean
 from typing import TYPE_CHECKING, Any
@@ -30,19 +30,43 @@ if TYPE_CHECKING:
     from merge.merging.pairing import Pair
     from merge.models.parents import Parents
     from merge.tuning.questions import Question
-    from merge.tuning.study import Found, Plan
+    from merge.tuning.study import Found, Model, Plan
     from merge.tuning.trials import Lams
 
 JOURNAL, RESULT, RECIPE = "trials.jsonl", "search.json", "recipe.toml"
 
 
-def build_search_parser() -> argparse.ArgumentParser:
-    """The options of `chipalign merge search`."""
+@dataclass(frozen=True)
+class Opened:
+    """A recipe whose parents are found and opened: what a model of its merges is made from."""
+
+    recipe: Recipe
+    parents: Parents
+    pair: Pair
+    arithmetic: Arithmetic
+    threads: int
+
+    def write_merge(self, recipe: Recipe, folder: Path) -> None:
+        """Write a merge of these parents as a checkpoint, whole or not at all; what is at `folder` is replaced.
+
+        recipe: this one with another lam or schedule. Raises OutputFull, OutputRefused, OutputBusy.
+        """
+        from merge.merging.card import render_card
+        from merge.merging.merger import Watcher, finish_output, merge_tensors, prepare_output
+
+        with ExitStack() as stack:
+            output = prepare_output(recipe, folder, self.parents, self.pair, None, stack)
+            [tensors] = merge_tensors(self.pair, [output], Watcher(), self.threads, self.arithmetic)
+            finish_output(output, self.parents, tensors, render_card)
+
+
+def build_search_parser(command: str = "chipalign merge search", more: str = "") -> argparse.ArgumentParser:
+    """The options of `chipalign merge search`, or of another command that searches; more: how it does."""
     parser = argparse.ArgumentParser(
-        prog="chipalign merge search",
+        prog=command,
         description=(
             "Search the lam, or one for each group of layers, that suits two goals best: what the chip model knows and "
-            "what the chat model does. Half of the questions choose, the other half confirms."
+            f"what the chat model does. Half of the questions choose, the other half confirms.{more}"
         ),
     )
     parser.add_argument(
@@ -71,7 +95,21 @@ def search(argv: list[str]) -> int:
         RecipeError, QuestionsUnusable, SearchImpossible
         OutputRefused: the folder holds another search, or cannot be made.
     """
-    args = build_search_parser().parse_args(argv)
+    return run_search(build_search_parser().parse_args(argv), _make_scorer)
+
+
+def _make_scorer(opened: Opened) -> Model:
+    from merge.tuning.likelihood import Scorer
+
+    return Scorer(opened.recipe, opened.pair, opened.arithmetic, opened.threads)
+
+
+def run_search(args: argparse.Namespace, make_model: Callable[[Opened], Model], where: str = "") -> int:
+    """Search with the options of build_search_parser and print what was found; returns 0.
+
+    make_model: what is given each merge's weights and asked; where: in which surroundings, if not in this process, so
+    that no search is taken up in others. Raises what `search` and the model raise.
+    """
     recipe = _read_recipe(args.recipe)
     from merge.tuning.questions import read_questions, split_questions
     from merge.tuning.study import Plan
@@ -85,7 +123,8 @@ def search(argv: list[str]) -> int:
     except OSError as error:
         raise OutputRefused(f"{args.out} cannot be made: {error.strerror}. Choose another place") from error
 
-    found, depth, guess = _run(recipe, parts, Plan(args.groups, args.trials, args.seed), args.out)
+    plan = Plan(args.groups, args.trials, args.seed)
+    found, depth, guess = _run(recipe, parts, plan, args.out, make_model, where)
     from merge.tuning.trials import set_lams
 
     tables = spell_out(set_lams(recipe, found.best.lams, depth), args.out)
@@ -118,14 +157,18 @@ def _read_recipe(path: Path) -> Recipe:
 
 
 def _run(
-    recipe: Recipe, parts: tuple[Sequence[Question], Sequence[Question]], plan: Plan, out: Path
+    recipe: Recipe,
+    parts: tuple[Sequence[Question], Sequence[Question]],
+    plan: Plan,
+    out: Path,
+    make_model: Callable[[Opened], Model],
+    where: str,
 ) -> tuple[Found, int, Lams]:
     """(what was found, the model's layers, the guess without questions)."""
     from merge.arithmetic.choice import find_arithmetic, warm_up
     from merge.merging.merger import open_parents
     from merge.merging.plan import count_layers, make_plan
     from merge.models.parents import Resolver, count_cores
-    from merge.tuning.likelihood import Scorer
     from merge.tuning.study import Study
 
     arithmetic, threads = find_arithmetic("cpu"), count_cores()
@@ -138,9 +181,9 @@ def _run(
         if depth < plan.groups:
             raise RecipeError("--groups", [f"{plan.groups} is more than the model's {depth} layers"])
         guess = _guess(recipe, pair, arithmetic, depth, plan.groups)
-        key = _find_key(recipe, parents, parts, plan)
-        scorer = Scorer(recipe, pair, arithmetic, threads)
-        found = Study(recipe, depth, scorer, parts, plan, out / JOURNAL, key, say).run(guess)
+        key = _find_key(recipe, parents, parts, plan, where)
+        model = make_model(Opened(recipe, parents, pair, arithmetic, threads))
+        found = Study(recipe, depth, model, parts, plan, out / JOURNAL, key, say).run(guess)
     return found, depth, guess
 
 
@@ -158,12 +201,12 @@ def _guess(recipe: Recipe, pair: Pair, arithmetic: Arithmetic, depth: int, group
     return guess_lams([mean(some) if some else 0.0 for some in angles])
 
 
-def _find_key(recipe: Recipe, parents: Parents, parts: tuple[Sequence[Question], ...], plan: Plan) -> str:
+def _find_key(recipe: Recipe, parents: Parents, parts: tuple[Sequence[Question], ...], plan: Plan, where: str) -> str:
     """One sha256 for all that decides what a trial gives, and which comes next."""
     from merge.merging.report import find_key
 
     asked = [[asdict(question) for question in part] for part in parts]
-    decided = [find_key(recipe, parents, 0), asked, plan.groups, plan.seed]
+    decided = [find_key(recipe, parents, 0), asked, plan.groups, plan.seed, *([where] if where else [])]
     return hashlib.sha256(json.dumps(decided, sort_keys=True).encode()).hexdigest()
 
 

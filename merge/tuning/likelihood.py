@@ -14,6 +14,7 @@ import tempfile
 from collections.abc import Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from dataclasses import dataclass
+from itertools import islice
 from pathlib import Path
 from typing import Any
 
@@ -80,24 +81,9 @@ class Scorer:
             list(pool.map(merge_one, plans))
 
     def score(self, questions: Sequence[Question]) -> list[float]:
-        """The score of each question; larger is better, 0 the best.
-
-        With several answers: the logarithm of the right one's part of their likelihoods. With one: the mean
-        log-likelihood of its tokens.
-        """
-        examples = [encode(question, n, self.tokenizer) for question in questions for n in range(len(question.answers))]
-        likelihoods = iter(zip(self._measure(examples), examples, strict=True))
-        scores = []
-        for question in questions:
-            of_answers = [next(likelihoods) for _ in question.answers]
-            values = np.array([value for value, _ in of_answers])
-            if len(values) == 1:
-                scores.append(float(values[0]) / of_answers[0][1].learnt)
-            else:
-                scores.append(float(values[question.right] - np.logaddexp.reduce(values)))
-        if not all(map(math.isfinite, scores)):
-            raise SearchImpossible("a merge finds an answer impossible: its logits are not finite. Look at the parents")
-        return scores
+        """The score of each question, as score_answers gives it."""
+        examples = encode_all(questions, self.tokenizer)
+        return score_answers(questions, examples, self._measure(examples))
 
     def _measure(self, examples: Sequence[Example]) -> list[float]:
         """The log-likelihood of the learnt tokens of each example."""
@@ -135,7 +121,7 @@ def _make_model(recipe: Recipe, pair: Pair) -> tuple[Any, Any]:
         except Exception as error:  # the libraries raise all kinds on unexpected content
             reason = (str(error).splitlines() or [""])[0] or type(error).__name__
             raise SearchImpossible(
-                f"the merge cannot be loaded here ({reason}). Compare merges on an engine instead: chipalign eval sweep"
+                f"the merge cannot be loaded here ({reason}). Search on an engine instead: chipalign eval search"
             ) from error
 
 
@@ -147,10 +133,39 @@ def _find_weights(model: Any, plans: Sequence[TensorPlan]) -> dict[str, Tensor]:
     strangers = sorted(names - state.keys()) + sorted(n for n, t in state.items() if t.data_ptr() not in covered)
     if strangers:
         raise SearchImpossible(
-            f"{len(strangers)} tensors have other names in memory than on disk, {strangers[0]} for example. Compare "
-            "merges on an engine instead: chipalign eval sweep"
+            f"{len(strangers)} tensors have other names in memory than on disk, {strangers[0]} for example. Search "
+            "on an engine instead: chipalign eval search"
         )
     return {name: state[name] for name in names}
+
+
+def encode_all(questions: Sequence[Question], tokenizer: Any) -> list[Example]:
+    """Each question with each of its answers, one after the other. Raises what encode raises."""
+    return [encode(question, n, tokenizer) for question in questions for n in range(len(question.answers))]
+
+
+def score_answers(
+    questions: Sequence[Question], examples: Sequence[Example], likelihoods: Sequence[float]
+) -> list[float]:
+    """The score of each question; larger is better, 0 the best.
+
+    With several answers: the logarithm of the right one's part of their likelihoods. With one: the mean log-likelihood
+    of its tokens. examples, likelihoods: as encode_all gives them, and of the learnt tokens of each.
+
+    Raises SearchImpossible: a likelihood is not finite.
+    """
+    rest = iter(zip(likelihoods, examples, strict=True))
+    scores = []
+    for question in questions:
+        of_answers = list(islice(rest, len(question.answers)))
+        values = np.array([value for value, _ in of_answers])
+        if len(values) == 1:
+            scores.append(float(values[0]) / of_answers[0][1].learnt)
+        else:
+            scores.append(float(values[question.right] - np.logaddexp.reduce(values)))
+    if not all(map(math.isfinite, scores)):
+        raise SearchImpossible("a merge finds an answer impossible: its logits are not finite. Look at the parents")
+    return scores
 
 
 def encode(question: Question, number: int, tokenizer: Any) -> Example:
