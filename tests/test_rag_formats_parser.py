@@ -181,6 +181,28 @@ def test_rst_substitution_and_footnote() -> None:
     assert texts == ["word, phrase\n   is word, phrase, not |y|.", "1: A source."]
 
 
+def test_rst_substitution_leaves_the_columns_of_drawn_tables() -> None:
+    definitions = ".. |m| replace:: a much longer name\n.. |v| replace:: :code:`component`, :code:`entity`\n\n"
+    grid = "+-------+-----+\n| Opt   | Val |\n+=======+=====+\n| |m|   | |v| |\n+-------+-----+\n"
+    simple = "====  ===\nOpt   Val\n====  ===\n|m|   |v|\n====  ===\n"
+    row = "| a much longer name | `component`, `entity` |"
+    for table in (grid, simple):
+        [block] = parse_rst(definitions + table).blocks
+        assert block.text.splitlines() == ["| Opt | Val |", "| --- | --- |", row]
+
+
+def test_rst_substitution_in_code_is_left_but_for_parsed_literals() -> None:
+    text = ".. |x| replace:: 1.2\n\n.. code-block:: sh\n\n   a |x| b\n\n.. parsed-literal::\n\n   tool-|x|\n"
+    assert [block.text for block in parse_rst(text).blocks] == ["```sh\na |x| b\n```", "```\ntool-1.2\n```"]
+
+
+def test_rst_substitution_by_a_code_of_a_character() -> None:
+    written_as = {"0xA9": "©", "U+000AE .. REGISTERED SIGN": "®", "181": "µ", "&#x2014;": "—", "0xD800": "0xD800"}
+    for written, sign in written_as.items():
+        text = f".. |sign| unicode:: {written}\n   :trim:\n\nIt is |sign| here.\n"
+        assert [block.text for block in parse_rst(text).blocks] == [f"It is {sign} here."], written
+
+
 @settings(max_examples=200, deadline=None)
 @given(st.text(alphabet="ab `*_:.|=-+~#<>[](){}\\\n \t", max_size=200))
 def test_no_text_breaks_a_parser(text: str) -> None:

@@ -10,6 +10,8 @@ It follows no includes: `includes` does that before.
 from __future__ import annotations
 
 import re
+import sys
+from collections.abc import Mapping
 
 from rag.blocks import (
     Block,
@@ -62,8 +64,11 @@ _MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
 _MAX_DEPTH = 100  # of indentation; people stop at ten, and deeper content is read as plain text
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
 _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
-_SUBSTITUTION = re.compile(r"^\.\. \|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\| (?P<kind>replace|image)::(?P<text>.*)$")
+_SUBSTITUTION = re.compile(
+    r"^\.\. \|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\| (?P<kind>replace|image|unicode)::(?P<text>.*)$"
+)
 _REFERENCE = re.compile(r"\|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\|_{0,2}")
+_CHARACTER = re.compile(r"(?:0x|x|\\x|U\+?|u|\\u|&#x)(?P<hex>[0-9A-Fa-f]{1,6});?|(?P<decimal>\d{1,7})")
 _SIMPLE_BORDER = re.compile(r"^=+(?: +=+)+$")
 _GRID_BORDER = re.compile(r"^\+(?:[-=]+\+)+$")
 _OPTION_LINE = re.compile(r"^:(?P<name>[\w-]+):(?: +(?P<value>.*)|$)")
@@ -78,8 +83,9 @@ _NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;
 
 def parse_rst(text: str) -> Parsed:
     """Title ("" where there is no heading) and blocks. Never fails: unknown markup stays as text."""
-    reader = _RstReader()
-    reader.read(substitute(text.expandtabs(8).splitlines()))
+    lines, substitutions = take_substitutions(text.expandtabs(8).splitlines())
+    reader = _RstReader(substitutions)
+    reader.read(lines)
     return Parsed(
         reader.headings.title or "",
         tuple(block for block in reader.blocks if block.text.strip()) or reader.headings.as_blocks(),
@@ -101,11 +107,28 @@ def clean_roles(text: str) -> str:
     return _ROLE.sub(lambda match: f"`{_role_text(match[1])}`", text)
 
 
-def substitute(lines: list[str]) -> list[str]:
-    """The lines with each `|name|` replaced by its text; `.. |name| replace:: text` and pictures are left out.
+class Substitutions:
+    """What each `|name|` of a document stands for. It is put into the words of a text alone.
 
-    A name stays as it is where all names together would make more than `_MAX_SUBSTITUTED` characters.
+    A table's columns, for one, are those of the names, not of what they stand for.
     """
+
+    def __init__(self, stands_for: Mapping[str, str]) -> None:
+        self._stands_for = stands_for
+        self._room = _MAX_SUBSTITUTED
+
+    def put(self, text: str) -> str:
+        """The text with each name replaced; names stay once all of them together have made too much text."""
+        return _REFERENCE.sub(self._put_one, text) if self._stands_for and "|" in text else text
+
+    def _put_one(self, match: re.Match[str]) -> str:
+        text = self._stands_for.get(match["name"], match[0])
+        self._room -= len(text)
+        return text if self._room > 0 else match[0]
+
+
+def take_substitutions(lines: list[str]) -> tuple[list[str], Substitutions]:
+    """The lines without `.. |name| replace:: text` and the like, and what the names stand for: pictures for nothing."""
     stands_for: dict[str, str] = {}
     kept: list[str] = []
     position = 0
@@ -114,22 +137,27 @@ def substitute(lines: list[str]) -> list[str]:
         end = _indented_end(lines, position + 1) if definition else position + 1
         if definition:
             text = " ".join(line.strip() for line in [definition["text"], *lines[position + 1 : end]])
-            stands_for[definition["name"]] = text.strip() if definition["kind"] == "replace" else ""
+            stands_for[definition["name"]] = _stands_for(definition["kind"], text.strip())
         kept += [""] if definition else lines[position:end]
         position = end
-    if not stands_for:
-        return lines
+    return kept, Substitutions(stands_for)
 
-    room = _MAX_SUBSTITUTED
 
-    def put(match: re.Match[str]) -> str:
-        """The text of a name, or the name itself once there is too much text."""
-        nonlocal room
-        text = stands_for.get(match["name"], match[0])
-        room -= len(text)
-        return text if room > 0 else match[0]
+def _stands_for(kind: str, text: str) -> str:
+    """What a name stands for, which is defined by one of three directives."""
+    if kind == "image":
+        return ""
+    if kind == "replace":
+        return text
+    parts = re.split(r"\s\.\.\s", re.sub(r" :[lr]?trim:", "", text))[0].split()
+    return " ".join(map(_read_character, parts))
 
-    return [_REFERENCE.sub(put, line) if "|" in line else line for line in kept]
+
+def _read_character(written: str) -> str:
+    """The character of a code such as `0xA9`, `U+000AE` or `174`; other text as it is."""
+    code = _CHARACTER.fullmatch(written)
+    number = int(code["hex"], 16) if code and code["hex"] else int(code["decimal"]) if code else 0
+    return chr(number) if 0 < number <= sys.maxunicode and not 0xD800 <= number < 0xE000 else written
 
 
 def _role_text(content: str) -> str:
@@ -142,7 +170,8 @@ def _role_text(content: str) -> str:
 class _RstReader:
     """Reads lines into `blocks`. One instance per document: it learns the document's order of heading adornments."""
 
-    def __init__(self) -> None:
+    def __init__(self, substitutions: Substitutions) -> None:
+        self._substitutions = substitutions
         self.headings = HeadingStack()
         self.blocks: list[Block] = []
         self._styles: list[str] = []
@@ -209,7 +238,7 @@ class _RstReader:
 
         self._add(
             "prose",
-            self.headings.enter(self._styles.index(style) + 1, clean_inline(title).replace("`", "").strip(" -")),
+            self.headings.enter(self._styles.index(style) + 1, self._clean(title).replace("`", "").strip(" -")),
         )
         return position + size
 
@@ -260,17 +289,19 @@ class _RstReader:
             return
 
         if name in _CODE:
-            self._add("prose", clean_inline(options.get("caption") or ""))
+            self._add("prose", self._clean(options.get("caption") or ""))
+            if name == "parsed-literal":
+                body = list(map(self._substitutions.put, body))
             if body:
                 self._add_code(body, argument)
         elif name in _TABLES:
-            self._add("prose", clean_inline(argument))
+            self._add("prose", self._clean(argument))
             rows = read_list_table(body) if name == "list-table" else read_csv_table(body, options)
             if not options.get("header") and options.get("header-rows", "0") == "0" and rows:
                 rows = [[""] * len(rows[0]), *rows]  # otherwise the first row would be read as the columns' names
             self._add_table(rows)
             if body and not rows:
-                self._add("prose", clean_inline("\n".join(body)))
+                self._add("prose", self._clean("\n".join(body)))
         elif name in _ADMONITIONS:
             label = "See also:" if name == "seealso" else f"{name.capitalize()}:"
             if name == "admonition":
@@ -288,7 +319,7 @@ class _RstReader:
 
     def _read_object(self, name: str, body: list[str]) -> None:
         """`.. option:: -a` and the like: several in a row share the body of the last one."""
-        self._objects.append(clean_inline(name).replace("`", ""))
+        self._objects.append(self._clean(name).replace("`", ""))
         if not body:
             return
         names, self._objects = self._objects, []
@@ -331,7 +362,7 @@ class _RstReader:
         if rows:
             self._add_table(rows)
         else:
-            self._add("table", squeeze_table(clean_inline("\n".join(lines[position:end]))))
+            self._add("table", squeeze_table(self._clean("\n".join(lines[position:end]))))
         return end
 
     def _read_paragraph(self, lines: list[str], position: int) -> int:
@@ -342,21 +373,24 @@ class _RstReader:
         text = "\n".join(line.rstrip() for line in lines[position:end])
         kind: BlockKind = "list" if re.match(r"(?:[-*+]|#\.|\d+[.)])\s", text) else "prose"
         if not text.endswith("::"):
-            self._add(kind, clean_inline(text))
+            self._add(kind, self._clean(text))
             return end
-        self._add(kind, clean_inline(text[:-1].rstrip(": ") + ":") if text.strip() != "::" else "")
+        self._add(kind, self._clean(text[:-1].rstrip(": ") + ":") if text.strip() != "::" else "")
         code_end = _indented_end(lines, end)
         code = dedent_lines(lines[end:code_end])
         if code:
             self._add_code(code, "")
         return code_end
 
+    def _clean(self, text: str) -> str:
+        return clean_inline(self._substitutions.put(text))
+
     def _add(self, kind: BlockKind, text: str) -> None:
         self.blocks.append(Block(kind, text.strip("\n"), self.headings.path + self._object_path))
 
     def _add_table(self, rows: list[list[str]]) -> None:
         if rows:
-            self._add("table", pipe_table([[clean_inline(cell) for cell in row] for row in rows]))
+            self._add("table", pipe_table([[self._clean(cell) for cell in row] for row in rows]))
 
     def _add_code(self, lines: list[str], language: str) -> None:
         self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
