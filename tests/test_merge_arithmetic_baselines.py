@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from fractions import Fraction
 from pathlib import Path
 from typing import Any
@@ -24,14 +24,13 @@ from merge.arithmetic.baselines import (
     find_key,
     find_line,
     find_slerp,
-    find_threshold,
+    find_thresholds,
     prepare,
 )
 from merge.arithmetic.choice import find_arithmetic
-from merge.arithmetic.dtypes import BFLOAT16, FLOAT32, FLOAT64, Array, DType
+from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array, DType
 from merge.arithmetic.geodesic import find_arc
-from merge.arithmetic.sparse import LOW_BITS, NumpySparse, Sparse, add_scaled, find_chances, to_uniforms
-from merge.arithmetic.sparse_kernels import CompiledSparse
+from merge.arithmetic.sparse import NumpySparse, add_scaled, draw_uniforms, find_chances
 from merge.errors import TensorNotFinite
 from merge.recipe import BASE_METHODS, Parameters
 from tests.rows import for_each
@@ -69,18 +68,16 @@ def mix_tensors(
     step = piece_rows * (chip.shape[-1] if chip.ndim > 1 else 1)
     starts = range(0, chip.size, step)
 
-    def differences(side: str, function: Callable[[int, Array], Any]) -> Iterator[Any]:
-        whole = (sides[side].astype(FLOAT32) - base.astype(FLOAT32)).reshape(-1)
-        yield from (function(start, whole[start : start + step]) for start in starts)
+    flat = {side: array.reshape(-1) for side, array in (*sides.items(), ("base", base))}
+    pieces = {at: {side: array[at : at + step] for side, array in flat.items()} for at in starts}
+
+    def look(function: Callable[[int, Mapping[str, Array]], Any]) -> Iterator[Any]:
+        yield from (function(at, piece) for at, piece in pieces.items())
 
     shares = {"chip": lam, "chat": 1 - lam}
-    mix = prepare(method, shares, {}, "t", chip.shape, Parameters(**values), differences, SPARSE)
-    flat = {side: array.reshape(-1) for side, array in (*sides.items(), ("base", base))}
-    pieces = [
-        combine_base({side: array[at : at + step] for side, array in flat.items()}, mix, at, FLOAT32, ARITHMETIC)
-        for at in starts
-    ]
-    return np.concatenate(pieces).reshape(chip.shape)
+    mix = prepare(method, shares, {}, "t", chip.shape, Parameters(**values), look, SPARSE)
+    merged = [combine_base(piece, mix, at, FLOAT32, SPARSE) for at, piece in pieces.items()]
+    return np.concatenate(merged).reshape(chip.shape)
 
 
 def uniforms_of(side: str, seed: int, count: int, name: str = "t") -> Array:
@@ -245,20 +242,17 @@ def test_the_seed_the_name_and_the_side_decide_what_is_dropped() -> None:
     one, same, other = (mix_tensors("dare", *triple, seed=seed) for seed in (0, 0, 1))
     assert np.array_equal(one, same)
     assert not np.array_equal(one, other)
-    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(), lambda side, function: iter(()), SPARSE)
-    assert not np.array_equal(
-        SPARSE.draw_raw(find_key(mix, "chip"), 0, 9), SPARSE.draw_raw(find_key(mix, "chat"), 0, 9)
-    )
+    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(), lambda function: iter(()), SPARSE)
+    assert not np.array_equal(draw_uniforms(mix.keys["chip"], 0, 9), draw_uniforms(mix.keys["chat"], 0, 9))
 
 
 @given(start=st.integers(0, 500), count=st.integers(1, 70))
 def test_random_numbers_are_the_same_from_any_position(start: int, count: int) -> None:
-    mix = prepare("dare", SHARES, {}, "t", SHAPE, Parameters(seed=3), lambda side, function: iter(()), SPARSE)
-    whole = SPARSE.draw_raw(find_key(mix, "chip"), 0, 600)
-    assert np.array_equal(SPARSE.draw_raw(find_key(mix, "chip"), start, count), whole[start : start + count])
-    uniforms = to_uniforms(whole)
-    assert 0 <= float(uniforms.min()) < 0.02 < 0.98 < float(uniforms.max()) < 1
-    assert np.array_equal(uniforms, uniforms_of("chip", 3, 600).astype(FLOAT32))
+    key = find_key(3, "chip", "t")
+    whole = draw_uniforms(key, 0, 600)
+    assert np.array_equal(draw_uniforms(key, start, count), whole[start : start + count])
+    assert 0 <= float(whole.min()) < 0.02 < 0.98 < float(whole.max()) < 1
+    assert np.array_equal(whole, uniforms_of("chip", 3, 600).astype(FLOAT32))
 
 
 @given(
@@ -266,14 +260,17 @@ def test_random_numbers_are_the_same_from_any_position(start: int, count: int) -
 )
 def test_the_threshold_is_the_kth_largest_magnitude_exactly(values: list[float], data: st.DataObject) -> None:
     kept = data.draw(st.integers(1, len(values)))
-    tensor = np.array(values, FLOAT32)
-    found = find_threshold(
-        "chip",
-        lambda side, function: iter([function(at, tensor[at : at + 7]) for at in range(0, tensor.size, 7)]),
-        kept,
-        SPARSE,
-    )
-    assert found == sorted((abs(value) for value in tensor.tolist()), reverse=True)[kept - 1]
+    tensor, base = np.array(values, FLOAT32), np.zeros(len(values), FLOAT32)
+    starts = range(0, tensor.size, 7)
+
+    def look(function: Callable[[int, Mapping[str, Array]], Any]) -> Iterator[Any]:
+        for at in starts:
+            yield function(at, {"chip": tensor[at : at + 7], "chat": -tensor[at : at + 7], "base": base[at : at + 7]})
+
+    expected = sorted((abs(value) for value in tensor.tolist()), reverse=True)
+    for sparse in (SPARSE, NumpySparse()):
+        found = find_thresholds({"chip": kept, "chat": 1}, look, sparse)
+        assert found == {"chip": expected[kept - 1], "chat": expected[0]}
 
 
 def test_equal_magnitudes_at_the_threshold_are_all_kept() -> None:
@@ -299,7 +296,7 @@ def test_a_vector_is_one_row_to_della() -> None:
     as_a_row = mix_tensors("della", chip[None], chat[None], base[None])
     for count in (1, 4, 36, 100):
         assert np.array_equal(mix_tensors("della", chip, chat, base, piece_rows=count), as_a_row.reshape(-1))
-    assert prepare("della", SHARES, {}, "t", (3, 4, 5), Parameters(), lambda side, function: iter(()), SPARSE).row == 5
+    assert prepare("della", SHARES, {}, "t", (3, 4, 5), Parameters(), lambda function: iter(()), SPARSE).row == 5
 
 
 def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
@@ -312,7 +309,7 @@ def test_a_base_that_is_not_finite_is_refused_by_name_and_position() -> None:
 @for_each("method", BASE_METHODS)
 def test_empty_tensors_have_nothing_to_prepare(method: str) -> None:
     for shape in ((0, 4), (0,)):
-        mix = prepare(method, SHARES, {}, "t", shape, Parameters(), lambda side, function: iter(()), SPARSE)
+        mix = prepare(method, SHARES, {}, "t", shape, Parameters(), lambda function: iter(()), SPARSE)
         assert (mix.thresholds, mix.chances) == ({}, None)
 
 
@@ -331,38 +328,3 @@ def test_a_scaled_sum_is_rounded_once(numbers: list[tuple[float, float]], factor
         rtol=2.0**-24,
         atol=2.0**-149,
     )
-
-
-@given(
-    rows=st.integers(1, 4),
-    length=st.integers(1, 50),
-    seed=st.integers(0, 99),
-    dtype=st.sampled_from([FLOAT32, BFLOAT16]),
-    elect=st.booleans(),
-)
-def test_compiled_loops_give_numpys_bits(rows: int, length: int, seed: int, dtype: DType, elect: bool) -> None:
-    dice, plain, count = np.random.default_rng(seed), NumpySparse(), rows * length
-    one, two, base = (np.round(dice.standard_normal(count), 1).astype(dtype) for _ in range(3))
-    first, second = plain.subtract(one, base), plain.subtract(two, base)
-    raw, threshold = dice.integers(2**64 - 1, size=count, dtype=np.uint64, endpoint=True), float(abs(first).max())
-    upper = int(abs(first[:1]).view(np.int32)[0]) >> LOW_BITS
-
-    def results(sparse: Sparse) -> list[Array]:
-        """All that a Sparse computes."""
-        chances = sparse.find_chances(first.reshape(rows, length), 0.5, 0.2)
-        mixed = sparse.mix([first, second, first - second], [0.5, 0.3, 0.7], elect=elect)
-        return [
-            sparse.subtract(one, base),
-            sparse.count_upper(first),
-            sparse.count_lower(first, upper),
-            sparse.keep_large(first, threshold / 2),
-            sparse.draw_raw((seed << 100) + 5, seed, count),
-            sparse.keep_drawn(first, raw, 0.3),
-            sparse.keep_drawn(first, raw, chances.reshape(-1)),
-            chances,
-            mixed,
-            sparse.add_to(second, mixed, 1.5),
-        ]
-
-    for ours, expected in zip(results(CompiledSparse()), results(plain), strict=True):
-        assert ours.tobytes() == expected.astype(ours.dtype).tobytes()

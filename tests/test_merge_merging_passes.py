@@ -17,7 +17,7 @@ from merge.arithmetic.baselines import combine_base, find_key, prepare
 from merge.arithmetic.choice import find_arithmetic
 from merge.arithmetic.dtypes import FLOAT32, Array
 from merge.arithmetic.geodesic import CHUNK, interpolate
-from merge.arithmetic.sparse import find_chances, to_uniforms
+from merge.arithmetic.sparse import draw_uniforms, find_chances
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.passes import cut, merge_tensor, open_inputs
 from merge.merging.plan import Segment, TensorPlan, make_plan
@@ -106,6 +106,7 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
     if method == "geodesic":
         return interpolate(chip, chat, 0.6, FLOAT32, ARITHMETIC)[0]
     parameters = Parameters()
+    pieces = {"chip": chip, "chat": chat, "base": base}
     if method in ("task_arithmetic", "ties"):  # nothing is drawn: where the elements stand does not matter
         mix = prepare(
             method,
@@ -114,20 +115,19 @@ def mix_by_hand(method: str, chip: Array, chat: Array, base: Array, out: Array) 
             BIAS,
             chip.shape,
             parameters,
-            lambda side, function: iter([function(0, (chip if side == "chip" else chat) - base)]),
+            lambda function: iter([function(0, pieces)]),
             ARITHMETIC.sparse,
         )
-        return combine_base({"chip": chip, "chat": chat, "base": base}, mix, 0, FLOAT32, ARITHMETIC)
+        return combine_base(pieces, mix, 0, FLOAT32, ARITHMETIC.sparse)
     density = parameters.find_density(method)
     kept = {}
     for side, parent in (("chip", chip), ("chat", chat)):
         d = parent - base
-        mix = prepare("dare", SHARES, {}, BIAS, (70,), parameters, lambda side, function: iter(()), ARITHMETIC.sparse)
         chances = (
             find_chances(d[None], density, parameters.epsilon)[0] if method == "della" else np.full(d.size, density)
         )
         kept[side] = np.where(
-            to_uniforms(ARITHMETIC.sparse.draw_raw(find_key(mix, side), 0, 70))[out] < chances, d / chances, 0.0
+            draw_uniforms(find_key(parameters.seed, side, BIAS), 0, 70)[out] < chances, d / chances, 0.0
         )
     total = 0.6 * kept["chip"] + 0.4 * kept["chat"]
     if method == "dare":

@@ -24,32 +24,34 @@ rescales DARE and DELLA to the l1 norm of d instead of by the probability, which
 
 What is dropped depends on seed, parent, tensor name and the element's position alone: not on threads, pieces or order.
 
-    differences = lambda side, function: iter([function(0, delta[side])])
-    shares = {"chip": 0.6, "chat": 0.4}
-    mix = prepare("ties", shares, {}, name="t", shape=(4, 8), parameters=Parameters(), differences=differences,
-                  sparse=NumpySparse())
-    merged = combine_base({"chip": c, "chat": i, "base": b}, mix, 0, BFLOAT16, find_arithmetic("cpu"))
+    pieces, shares = {"chip": c, "chat": i, "base": b}, {"chip": 0.6, "chat": 0.4}
+    mix = prepare("ties", shares, {}, name="t", shape=(4, 8), parameters=Parameters(),
+                  look=lambda function: iter([function(0, pieces)]), sparse=NumpySparse())
+    merged = combine_base(pieces, mix, 0, BFLOAT16, NumpySparse())
 """
 
 from __future__ import annotations
 
 import hashlib
 import math
-from collections.abc import Callable, Iterator, Mapping
+import threading
+from collections.abc import Callable, Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy as np
 
 from merge.arithmetic.dtypes import Array, DType
-from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Arithmetic, Sums, find_share, find_theta
-from merge.arithmetic.sparse import LOW_BITS, Sparse
+from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Sums, find_share, find_theta
+from merge.arithmetic.sparse import LOW_BITS, LOWER, UPPER, Sparse
 from merge.errors import TensorNotFinite, TensorsOpposite
 from merge.recipe import Parameters
 
-# One pass over the differences W_side - B of one tensor: what a function gives of each piece, in order; it gets the
-# piece's start in the tensor and the piece in float32. Sides are "chip", "chat", and of further parents "third", ...
-Differences = Callable[[str, Callable[[int, Array], Any]], Iterator[Any]]
+Pieces = Mapping[str, Array]  # of the base under "base", and of each parent: "chip", "chat", "third", ...
+# One pass over one tensor: what a function gives of each piece, in order; it gets the piece's start in the tensor
+Look = Callable[[Callable[[int, Pieces], Any]], Iterator[Any]]
+# Elements combined at a time: their differences stay in a core's second cache
+BLOCK = 1 << 16
 ELECTING = ("ties", "della")  # and dare, where `elect` is set
 
 
@@ -65,7 +67,7 @@ class Mix:
     densities: Mapping[str, float]  # by side
     epsilon: float
     row: int  # elements that DELLA ranks together; pieces start and end at multiples of it
-    seed: int
+    keys: Mapping[str, int]  # of the random numbers, by side
     # DELLA's for a vector, which is one row in many pieces: by side and start of a piece
     chances: Mapping[tuple[str, int], Array] | None = None
     thresholds: Mapping[str, float] = field(default_factory=dict)  # by side: TIES keeps magnitudes of at least this
@@ -103,12 +105,12 @@ def prepare(
     name: str,
     shape: tuple[int, ...],
     parameters: Parameters,
-    differences: Differences,
+    look: Look,
     sparse: Sparse,
 ) -> Mix:
     """What the pieces of one tensor need.
 
-    TIES reads the differences twice for its exact thresholds; DELLA reads those of a vector once, to rank them.
+    TIES looks at them twice for its exact thresholds; DELLA looks once at those of a vector, to rank them.
 
     shares: of each side, in the order in which they are added up. densities: of those sides that have their own.
 
@@ -119,49 +121,80 @@ def prepare(
     density = {side: densities.get(side, parameters.find_density(method)) for side in shares}
     elect = method in ELECTING or (method == "dare" and parameters.elect)
     row = max(shape[-1], 1) if len(shape) > 1 else 1
-    mix = Mix(method, name, shares, parameters.scale, elect, density, parameters.epsilon, row, parameters.seed)
+    keys = {side: find_key(parameters.seed, side, name) for side in shares}
+    mix = Mix(method, name, shares, parameters.scale, elect, density, parameters.epsilon, row, keys)
     if method == "ties" and numel:
-        return replace(
-            mix,
-            thresholds={
-                side: find_threshold(side, differences, max(1, int(density[side] * numel)), sparse) for side in shares
-            },
-        )
+        kept = {side: max(1, int(density[side] * numel)) for side in shares}
+        return replace(mix, thresholds=find_thresholds(kept, look, sparse))
     if method == "della" and numel and len(shape) < 2:
-        return replace(
-            mix,
-            chances={
-                (side, start): chances
-                for side in shares
-                for start, chances in rank_vector(side, differences, mix, sparse)
-            },
-        )
+        return replace(mix, chances=rank_vector(mix, look, sparse))
     return mix
 
 
-def rank_vector(side: str, differences: Differences, mix: Mix, sparse: Sparse) -> Iterator[tuple[int, Array]]:
-    """DELLA's probabilities for a vector, whose pieces are ranked together: (start, the piece's part of them)."""
-    starts, pieces = zip(*differences(side, lambda start, piece: (start, piece)), strict=True)
-    chances = sparse.find_chances(np.concatenate(pieces).reshape(1, -1), mix.densities[side], mix.epsilon).reshape(-1)
-    ends = np.cumsum([piece.size for piece in pieces])
-    return zip(starts, np.split(chances, ends[:-1]), strict=True)
+def find_difference(pieces: Pieces, side: str, sparse: Sparse) -> Array:
+    """A parent's piece minus the base's."""
+    difference = np.empty(pieces["base"].size, np.float32)
+    sparse.subtract(pieces[side], pieces["base"], difference)
+    return difference
 
 
-def find_threshold(side: str, differences: Differences, kept: int, sparse: Sparse) -> float:
-    """The `kept`-th largest magnitude of a difference, exactly, in two passes and 0.8 MB whatever the tensor's size.
+def rank_vector(mix: Mix, look: Look, sparse: Sparse) -> dict[tuple[str, int], Array]:
+    """DELLA's probabilities for a vector, whose pieces are ranked together, by side and start of a piece."""
+    found = list(
+        look(lambda start, pieces: (start, {side: find_difference(pieces, side, sparse) for side in mix.shares}))
+    )
+    chances: dict[tuple[str, int], Array] = {}
+    for side in mix.shares:
+        row = np.concatenate([differences[side] for _, differences in found]).reshape(1, -1)
+        ends = np.cumsum([differences[side].size for _, differences in found])
+        parts = np.split(sparse.find_chances(row, mix.densities[side], mix.epsilon).reshape(-1), ends[:-1])
+        chances |= {(side, start): part for (start, _), part in zip(found, parts, strict=True)}
+    return chances
+
+
+def find_thresholds(kept: Mapping[str, int], look: Look, sparse: Sparse) -> dict[str, float]:
+    """Of each side the kept-th largest magnitude of its difference, exactly, in two passes and bounded memory.
 
     The bits of a non-negative float32, read as a whole number, are in the order of the numbers. The first pass counts
     their upper half, which gives the bin of the answer; the second counts the lower half within that bin.
     """
-    counts = np.zeros(1 << (31 - LOW_BITS), np.int64)
-    for of_piece in differences(side, lambda _, piece: sparse.count_upper(piece)):
-        counts += of_piece
-    high, rest = _find_bin(counts, kept)
-    counts = np.zeros(1 << LOW_BITS, np.int64)
-    for of_piece in differences(side, lambda _, piece: sparse.count_lower(piece, high)):
-        counts += of_piece
-    low, _ = _find_bin(counts, rest)
-    return float(np.array(high << LOW_BITS | low, np.uint32).view(np.float32))
+
+    def count_upper(side: str, pieces: Pieces, counts: Array) -> None:
+        """Of a piece."""
+        sparse.count_upper(pieces[side], pieces["base"], counts)
+
+    def count_lower(side: str, pieces: Pieces, counts: Array) -> None:
+        """Of a piece."""
+        sparse.count_lower(pieces[side], pieces["base"], uppers[side][0], counts)
+
+    counts = _add_up(kept, UPPER, look, count_upper)
+    uppers = {side: _find_bin(counts[side], count) for side, count in kept.items()}
+    counts = _add_up(kept, LOWER, look, count_lower)
+    found = {}
+    for side, (upper, rest) in uppers.items():
+        lower, _ = _find_bin(counts[side], rest)
+        found[side] = float(np.array(upper << LOW_BITS | lower, np.uint32).view(np.float32))
+    return found
+
+
+def _add_up(
+    sides: Iterable[str], values: int, look: Look, count: Callable[[str, Pieces, Array], None]
+) -> dict[str, Array]:
+    """The counts of all pieces, by side: shape (values,). Each thread adds up its own first."""
+    own, every = threading.local(), [{side: np.zeros(values, np.int64) for side in sides}]
+
+    def add(_: int, pieces: Pieces) -> None:
+        """A piece to what this thread has counted."""
+        counts: dict[str, Array] | None = getattr(own, "counts", None)
+        if counts is None:
+            counts = own.counts = {side: np.zeros(values, np.int64) for side in sides}
+            every.append(counts)
+        for side, of_side in counts.items():
+            count(side, pieces, of_side)
+
+    for _ in look(add):
+        pass
+    return {side: np.sum([counts[side] for counts in every], axis=0) for side in every[0]}
 
 
 def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
@@ -172,51 +205,53 @@ def _find_bin(counts: Array, kept: int) -> tuple[int, int]:
 
 
 @QUIET
-def combine_base(pieces: Mapping[str, Array], mix: Mix, start: int, dtype: DType, arithmetic: Arithmetic) -> Array:
+def combine_base(pieces: Pieces, mix: Mix, start: int, dtype: DType, sparse: Sparse) -> Array:
     """Merge flat pieces of equal size that begin at element `start`, in float32, rounded once to `dtype`.
 
-    pieces: of the base under "base", and of each side of the mix.
-
-    arithmetic: only widens and narrows. The caller checks the parents, whose sums show NaN and Inf.
+    The caller checks the parents, whose sums show NaN and Inf.
 
     Raises TensorNotFinite: the base model holds NaN or Inf.
     """
-    sparse, base = arithmetic.sparse, pieces["base"]
-    origin = widen_base(base, mix.name, start, arithmetic)
-    differences = [sparsify(sparse.subtract(pieces[side], base), mix, side, start, sparse) for side in mix.shares]
-    mixed = sparse.mix(differences, list(mix.shares.values()), elect=mix.elect)
-    return arithmetic.narrow(sparse.add_to(origin, mixed, mix.scale), dtype)
+    base = pieces["base"]
+    check_base(base, mix.name, start, sparse)
+    step = max(BLOCK // mix.row, 1) * mix.row
+    merged, memory = np.empty(base.size, dtype), np.empty(len(mix.shares) * min(step, base.size), np.float32)
+    for at in range(0, base.size, step):
+        here = slice(at, min(at + step, base.size))
+        differences = memory[: len(mix.shares) * (here.stop - at)].reshape(len(mix.shares), -1)
+        for side, difference in zip(mix.shares, differences, strict=True):
+            sparse.subtract(pieces[side][here], base[here], difference)
+            sparsify(difference, mix, side, start, at, sparse)
+        mixed = sparse.mix(differences, list(mix.shares.values()), elect=mix.elect)
+        sparse.add_to(base[here], mixed, mix.scale, merged[here])
+    return merged
 
 
-def widen_base(base: Array, name: str, start: int, arithmetic: Arithmetic) -> Array:
-    """A piece of the base model in float32.
-
-    Raises TensorNotFinite: it holds NaN or Inf.
-    """
-    origin = arithmetic.widen(base)
-    if not np.isfinite(origin).all():
-        at = int(np.argmin(np.isfinite(origin)))
+def check_base(base: Array, name: str, start: int, sparse: Sparse) -> None:
+    """Raise TensorNotFinite where a piece of the base model, which begins at element `start`, holds NaN or Inf."""
+    if not sparse.is_finite(base):
+        wide = base.astype(np.float32)
+        at = int(np.argmin(np.isfinite(wide)))
         raise TensorNotFinite(
-            f"base model: tensor {name} holds {origin[at]} at flat position {start + at}. Repair or replace that model"
+            f"base model: tensor {name} holds {wide[at]} at flat position {start + at}. Repair or replace that model"
         )
-    return origin
 
 
-def sparsify(difference: Array, mix: Mix, side: str, start: int, sparse: Sparse) -> Array:
-    """What the method keeps of a difference; zero elsewhere."""
+def sparsify(difference: Array, mix: Mix, side: str, start: int, at: int, sparse: Sparse) -> None:
+    """Put zero where the method keeps nothing of a difference, which begins at element `at` of the piece at `start`."""
     if mix.method == "ties":
-        return sparse.keep_large(difference, mix.thresholds[side])
+        sparse.keep_large(difference, mix.thresholds[side])
     density = mix.densities[side]
     if mix.method not in ("dare", "della") or density >= 1:
-        return difference
-    raw = sparse.draw_raw(find_key(mix, side), start, difference.size)
-    if mix.method == "dare":
-        return sparse.keep_drawn(difference, raw, density)
-    rows = difference.reshape(-1, mix.row)
-    chances = mix.chances[side, start] if mix.chances else sparse.find_chances(rows, density, mix.epsilon).reshape(-1)
-    return sparse.keep_drawn(difference, raw, chances)
+        return
+    chances: Array | float = density
+    if mix.chances is not None:
+        chances = mix.chances[side, start][at : at + difference.size]
+    elif mix.method == "della":
+        chances = sparse.find_chances(difference.reshape(-1, mix.row), density, mix.epsilon).reshape(-1)
+    sparse.keep_drawn(difference, mix.keys[side], start + at, chances)
 
 
-def find_key(mix: Mix, side: str) -> int:
+def find_key(seed: int, side: str, name: str) -> int:
     """The key of the random numbers of one parent's tensor."""
-    return int.from_bytes(hashlib.sha256(f"{mix.seed}/{side}/{mix.name}".encode()).digest()[:16], "little")
+    return int.from_bytes(hashlib.sha256(f"{seed}/{side}/{name}".encode()).digest()[:16], "little")

@@ -2,7 +2,8 @@
 
 merge.arithmetic.baselines says which of it a method takes, and in which order.
 
-    kept = NumpySparse().keep_large(difference, threshold)
+    sparse.subtract(piece, base, difference)
+    sparse.keep_large(difference, threshold)
 """
 
 from __future__ import annotations
@@ -15,104 +16,121 @@ import numpy as np
 from merge.arithmetic.dtypes import FLOAT32, FLOAT64, Array
 
 LOW_BITS = 16  # of a float32's 31 bits of magnitude; one pass counts the upper 15, another these
+UPPER, LOWER = 1 << (31 - LOW_BITS), 1 << LOW_BITS  # values that they have
 RAW_SHIFT, UNIFORM = 40, 2.0**-24  # 24 bits of a random number as one from 0 to 1, which float32 holds exactly
 
 
 class Sparse(Protocol):
-    """Computes with flat pieces of float32. Its methods may be called from several threads, and change no argument."""
+    """Computes with flat pieces. Its methods may be called from several threads.
 
-    def subtract(self, piece: Array, base: Array) -> Array:
-        """piece - base of any two floats of at most 32 bits, in float32."""
+    Pieces of parents and base are floats of at most 32 bits, and stay as they are. A difference is in float32.
+    """
+
+    def is_finite(self, piece: Array) -> bool:
+        """Whether a piece holds neither NaN nor Inf."""
         ...
 
-    def count_upper(self, difference: Array) -> Array:
-        """How many magnitudes have each value of their upper bits."""
+    def subtract(self, piece: Array, base: Array, difference: Array) -> None:
+        """Put piece - base into `difference`."""
         ...
 
-    def count_lower(self, difference: Array, upper: int) -> Array:
-        """Of those whose upper bits are `upper`, how many have each value of the lower ones."""
+    def count_upper(self, piece: Array, base: Array, counts: Array) -> None:
+        """Add to `counts`, shape (UPPER,), how many magnitudes of piece - base have each value of their upper bits."""
         ...
 
-    def keep_large(self, difference: Array, threshold: float) -> Array:
-        """What is at least as large as the threshold; zero elsewhere."""
+    def count_lower(self, piece: Array, base: Array, upper: int, counts: Array) -> None:
+        """Of those whose upper bits are `upper`, add how many have each value of the lower ones, shape (LOWER,)."""
         ...
 
-    def draw_raw(self, key: int, start: int, count: int) -> Array:
-        """Random numbers of 64 bits from place `start` on of the stream of a key of 128 bits.
+    def keep_large(self, difference: Array, threshold: float) -> None:
+        """Put zero where a magnitude is below the threshold."""
+        ...
 
-        Philox (Salmon et al. 2011) counts up from any position; one step of the counter gives four numbers.
+    def keep_drawn(self, difference: Array, key: int, start: int, chances: Array | float) -> None:
+        """Divide what is drawn by its chance, and put zero elsewhere.
+
+        Number n is drawn where the number at place start + n of the key's stream of random numbers is below its chance:
+        see draw_uniforms.
         """
-        ...
-
-    def keep_drawn(self, difference: Array, raw: Array, chances: Array | float) -> Array:
-        """What is drawn with its chance, divided by it; zero elsewhere. raw: random numbers of 64 bits."""
         ...
 
     def find_chances(self, rows: Array, density: float, epsilon: float) -> Array:
         """DELLA's probability of being kept, per element, by the rank of its magnitude in the row."""
         ...
 
-    def mix(self, differences: Sequence[Array], shares: Sequence[float], *, elect: bool) -> Array:
-        """The sum of differences, each times its share; or, of those that have its sign, the average (`elect`)."""
+    def mix(self, differences: Array, shares: Sequence[float], *, elect: bool) -> Array:
+        """The sum of differences, each times its share; or, of those that have its sign, the average (`elect`).
+
+        differences: shape (sides, elements).
+        """
         ...
 
-    def add_to(self, origin: Array, mixed: Array, scale: float) -> Array:
-        """origin + scale * mixed."""
+    def add_to(self, base: Array, mixed: Array, scale: float, total: Array) -> None:
+        """Put base + scale * mixed, computed in float32 and rounded to the dtype of `total`, into that."""
         ...
 
 
 class NumpySparse:
     """A Sparse on every machine."""
 
-    def subtract(self, piece: Array, base: Array) -> Array:
+    def is_finite(self, piece: Array) -> bool:
+        """As Sparse.is_finite."""
+        return bool(np.isfinite(piece.astype(FLOAT32, copy=False)).all())
+
+    def subtract(self, piece: Array, base: Array, difference: Array) -> None:
         """As Sparse.subtract."""
-        difference: Array = piece.astype(FLOAT32, copy=False) - base.astype(FLOAT32, copy=False)
-        return difference
+        np.subtract(piece.astype(FLOAT32, copy=False), base.astype(FLOAT32, copy=False), out=difference)
 
-    def count_upper(self, difference: Array) -> Array:
+    def count_upper(self, piece: Array, base: Array, counts: Array) -> None:
         """As Sparse.count_upper."""
-        bits = np.abs(difference).view(np.int32)
-        return np.bincount(bits >> LOW_BITS, minlength=1 << (31 - LOW_BITS))
+        counts += np.bincount(self._find_sizes(piece, base) >> LOW_BITS, minlength=UPPER)
 
-    def count_lower(self, difference: Array, upper: int) -> Array:
+    def count_lower(self, piece: Array, base: Array, upper: int, counts: Array) -> None:
         """As Sparse.count_lower."""
-        bits = np.abs(difference).view(np.int32)
-        return np.bincount(bits[bits >> LOW_BITS == upper] & ((1 << LOW_BITS) - 1), minlength=1 << LOW_BITS)
+        sizes = self._find_sizes(piece, base)
+        counts += np.bincount(sizes[sizes >> LOW_BITS == upper] & (LOWER - 1), minlength=LOWER)
 
-    def keep_large(self, difference: Array, threshold: float) -> Array:
+    def _find_sizes(self, piece: Array, base: Array) -> Array:
+        """The magnitudes of piece - base by their bits, whose order is that of the numbers."""
+        difference = np.empty(piece.size, FLOAT32)
+        self.subtract(piece, base, difference)
+        return np.abs(difference).view(np.int32)
+
+    def keep_large(self, difference: Array, threshold: float) -> None:
         """As Sparse.keep_large."""
-        return np.where(np.abs(difference) >= np.float32(threshold), difference, np.float32(0))
+        difference[~(np.abs(difference) >= np.float32(threshold))] = 0
 
-    def draw_raw(self, key: int, start: int, count: int) -> Array:
-        """As Sparse.draw_raw: numpy keeps the streams of its bit generators the same across versions."""
-        first, ahead = divmod(start, 4)
-        raw: Array = np.random.Philox(key=key, counter=first).random_raw(ahead + count)
-        return raw[ahead:]
-
-    def keep_drawn(self, difference: Array, raw: Array, chances: Array | float) -> Array:
+    def keep_drawn(self, difference: Array, key: int, start: int, chances: Array | float) -> None:
         """As Sparse.keep_drawn."""
         own = np.float32(chances) if isinstance(chances, float) else chances
-        return np.where(to_uniforms(raw) < own, difference / own, np.float32(0))
+        drawn = draw_uniforms(key, start, difference.size) < own
+        with np.errstate(divide="ignore"):  # what has no chance is not drawn
+            difference[:] = np.where(drawn, difference / own, np.float32(0))
 
     def find_chances(self, rows: Array, density: float, epsilon: float) -> Array:
         """As Sparse.find_chances."""
         return find_chances(rows, density, epsilon)
 
-    def mix(self, differences: Sequence[Array], shares: Sequence[float], *, elect: bool) -> Array:
+    def mix(self, differences: Array, shares: Sequence[float], *, elect: bool) -> Array:
         """As Sparse.mix."""
         mixed = differences[0] * np.float32(shares[0])
         for difference, share in zip(differences[1:], shares[1:], strict=True):
             mixed = add_scaled(mixed, difference, share)
         return average_elected(list(zip(differences, shares, strict=True)), mixed) if elect else mixed
 
-    def add_to(self, origin: Array, mixed: Array, scale: float) -> Array:
+    def add_to(self, base: Array, mixed: Array, scale: float, total: Array) -> None:
         """As Sparse.add_to."""
-        total: Array = mixed * np.float32(scale) + origin
-        return total
+        total[:] = mixed * np.float32(scale) + base.astype(FLOAT32, copy=False)
 
 
-def to_uniforms(raw: Array) -> Array:
-    """Random numbers of 64 bits as numbers from 0 to 1."""
+def draw_uniforms(key: int, start: int, count: int) -> Array:
+    """Random numbers from 0 to 1 in float32, from place `start` on of the stream of a key of 128 bits.
+
+    Philox (Salmon et al. 2011) counts up from any position; one step of the counter gives four numbers. numpy keeps the
+    streams of its bit generators the same across versions.
+    """
+    first, ahead = divmod(start, 4)
+    raw = np.random.Philox(key=key, counter=first).random_raw(ahead + count)[ahead:]
     uniforms: Array = (raw >> np.uint64(RAW_SHIFT)).astype(FLOAT32) * np.float32(UNIFORM)
     return uniforms
 

@@ -18,7 +18,16 @@ from typing import Any, Protocol
 
 import numpy as np
 
-from merge.arithmetic.baselines import Differences, combine_base, find_line, find_slerp, prepare, widen_base
+from merge.arithmetic.baselines import (
+    Look,
+    Pieces,
+    check_base,
+    combine_base,
+    find_difference,
+    find_line,
+    find_slerp,
+    prepare,
+)
 from merge.arithmetic.dtypes import DTYPES, FLOAT32, Array, DType
 from merge.arithmetic.geodesic import (
     CHUNK,
@@ -40,7 +49,6 @@ from merge.models.checkpoint import TensorReader, TensorSource
 from merge.recipe import BASE_METHODS, Parameters
 
 Side = str  # "chip", "chat", "base", and of further parents "third" and so on
-Pieces = Mapping[Side, Array]  # the elements of one stretch of the output, of those parents that have them
 Blend = Callable[[Segment, Pieces], Array]
 # As `map`: what a function gives of each item, in order; several threads may compute it
 Mapped = Callable[[Callable[[Segment], Any], Iterable[Segment]], Iterator[Any]]
@@ -261,47 +269,39 @@ def _find_base_way(
 ) -> tuple[Arc, Blend]:
     shape = plan.shape if plan.rows is None else (plan.rows.shared, *plan.shape[1:])
     shares = plan.shares or {"chip": plan.lam, "chat": 1 - plan.lam}
-    sparse = inputs.arithmetic.sparse
-    mix = prepare(plan.method, shares, plan.densities, plan.name, shape, parameters, _subtract_base(inputs), sparse)
+    look, sparse = _look_at(inputs, (*shares, "base")), inputs.arithmetic.sparse
+    mix = prepare(plan.method, shares, plan.densities, plan.name, shape, parameters, look, sparse)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A merged piece by a method that needs the base model."""
-        return combine_base(pieces, mix, piece.out, dtype, inputs.arithmetic)
+        return combine_base(pieces, mix, piece.out, dtype, sparse)
 
     return replace(find_line(sums, plan.lam), branch="mixed"), blend
 
 
-def _subtract_base(inputs: Inputs) -> Differences:
-    subtract = inputs.arithmetic.sparse.subtract
+def _look_at(inputs: Inputs, sides: Sequence[Side]) -> Look:
+    def look(function: Callable[[int, Pieces], Any]) -> Iterator[Any]:
+        """What a function gives of the pieces of these parents, in order."""
+        return inputs.mapped(lambda piece: function(piece.out, inputs.read(piece, sides)), inputs.shared)
 
-    def differences(side: Side, function: Callable[[int, Array], Any]) -> Iterator[Any]:
-        """What a function gives of a parent minus the base model, piece by piece."""
-
-        def apply(piece: Segment) -> Any:
-            """The same of one piece."""
-            pieces = inputs.read(piece, (side, "base"))
-            return function(piece.out, subtract(pieces[side], pieces["base"]))
-
-        return inputs.mapped(apply, inputs.shared)
-
-    return differences
+    return look
 
 
 def _find_slerp_way(plan: TensorPlan, inputs: Inputs, sums: Sums, dtype: DType) -> tuple[Arc, Blend]:
     """Slerp of the differences from the base model."""
     arithmetic = inputs.arithmetic
-    subtract = arithmetic.sparse.subtract
 
     def measure(piece: Segment) -> Sums:
         """The sums over both differences of a piece."""
         pieces = inputs.read(piece)
-        return arithmetic.measure(*(subtract(pieces[side], pieces["base"]) for side in ("chip", "chat")))
+        return arithmetic.measure(*(find_difference(pieces, side, arithmetic.sparse) for side in ("chip", "chat")))
 
     arc = find_slerp(Sums.total(inputs.mapped(measure, inputs.shared)), plan.lam, plan.name)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A piece of the base with both parents' differences from it."""
-        origin = widen_base(pieces["base"], plan.name, piece.out, arithmetic)
+        check_base(pieces["base"], plan.name, piece.out, arithmetic.sparse)
+        origin = arithmetic.widen(pieces["base"])
         chip, chat = (arithmetic.widen(pieces[side]) - origin for side in ("chip", "chat"))
         return arithmetic.narrow(origin + arithmetic.combine(chip, chat, arc, FLOAT32), dtype)
 
