@@ -10,12 +10,13 @@ plain code, and encrypted parts become a remark. It does not open files named by
 from __future__ import annotations
 
 import re
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
 from rag.design.protected import hide_encrypted
 from rag.formats.script import clean_comment, code_pieces, parse_script
+from rag.formats.verilog_macros import MAX_MADE, count_made, hide_uses
 
 # The first is also the syntax of interfaces, programs and packages.
 _DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}
@@ -39,9 +40,11 @@ def parse_verilog(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails: without a single definition it is plain code."""
     text = hide_encrypted(text)
     source = text.expandtabs(4).encode("utf-8", "replace")
-    definitions = _find_definitions(source)
+    is_large = count_made(text) > MAX_MADE
+    definitions = _find_definitions(source, expands=not is_large)
+    note = f"its macros make more than {MAX_MADE} characters and are not expanded" if is_large else ""
     if not definitions:
-        return parse_script(text, language)
+        return replace(parse_script(text, language), note=note)
     blocks: list[Block] = []
     position = 0
     for found in definitions:
@@ -49,7 +52,7 @@ def parse_verilog(text: str, language: str) -> Parsed:
         blocks += code_pieces(loose, language)
         blocks += _describe(found, comment, _lines(source[found.start : found.end]), language)
         position = _skip_remark(source, found.end)
-    return Parsed("", (*blocks, *code_pieces(_lines(source[position:]), language)))
+    return Parsed("", (*blocks, *code_pieces(_lines(source[position:]), language)), note)
 
 
 def _skip_remark(source: bytes, position: int) -> int:
@@ -63,14 +66,18 @@ def _lines(source: bytes) -> list[str]:
     return [line.rstrip() for line in source.decode("utf-8", "replace").split("\n")]
 
 
-def _find_definitions(source: bytes) -> list[_Definition]:
-    """The definitions that stand in this file itself, in its order; those that a macro makes are left out."""
+def _find_definitions(source: bytes, expands: bool = True) -> list[_Definition]:
+    """The definitions that stand in this file itself, in its order; those that a macro makes are left out.
+
+    expands: macros are expanded in them, as where one stands for the width of a port.
+    """
     from pyslang import SourceManager
     from pyslang.syntax import SyntaxTree
 
     manager = SourceManager()
     # The same length, so that places agree: the parser would open any file that an include names.
-    buffer = manager.assignText("source", source.replace(b"`include", b"//nclude").decode("utf-8", "replace"))
+    text = source.replace(b"`include", b"//nclude").decode("utf-8", "replace")
+    buffer = manager.assignText("source", text if expands else hide_uses(text))
     try:
         tree = SyntaxTree.fromBuffer(buffer, manager)  # owns the text of all its nodes, which must not outlive it
     except RuntimeError:  # nested deeper than the parser goes
