@@ -61,3 +61,16 @@ def test_the_command_accounts_for_one_file(corpus: Path, tmp_path: Path) -> None
     assert done.returncode == 0
     assert done.stdout.startswith("YAML: 1 files, 808 bytes\n")
     assert done.stdout.endswith("lost in silence: 0 bytes\n")
+
+
+def test_names_that_look_like_marks_are_read_and_pictures_have_their_rule(tmp_path: Path) -> None:
+    page = tmp_path / "a.rst"
+    text = (
+        "Cells\n=====\n\nAn image |tool logo| of words.\n\n- |tool logo|\n\n.. |tool logo| image:: a.svg\n\n"
+        ".. code:: RTLIL\n\n   switch \\in5\n     assign $0\\out3 \\in6\n"
+    )
+    page.write_text(text)
+    account = account_for(page, RagSettings(home=tmp_path))["reStructuredText"]
+    assert account.lost == []
+    assert account.bytes["pictures"] == len("- |tool logo|")
+    assert account.bytes.total() == len(text)

@@ -70,7 +70,7 @@ def _add_document(account: FormatAccount, document: Document, name: str, content
     for line in lines:
         size = len(line.text.encode("utf-8", "replace"))
         rest -= size
-        if is_read(show_words(line.text), known):
+        if is_read(show_words(line.text), known) or is_read(line.text, known):
             account.bytes["read"] += size
         elif line.left_out:
             account.bytes[line.left_out] += size

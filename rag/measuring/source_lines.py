@@ -14,6 +14,7 @@ import zipfile
 from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass
+from functools import reduce
 from io import BytesIO
 from typing import Any
 
@@ -28,6 +29,7 @@ _SILENT = re.compile(
     r"literalinclude|include|mermaid|auto\w+|tableofcontents|figure)\b",
     re.IGNORECASE,
 )
+_PICTURE = re.compile(r"^\s*\.\. (\|[^|]+\|) image::", re.MULTILINE)  # of reStructuredText, by its name
 _HEADING = re.compile(r" {0,3}#{1,6} ")  # of Markdown
 # What a line begins with that its format's marks make of it: names and options of directives, targets, comments, tags.
 _MARKUP = {
@@ -89,6 +91,7 @@ def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
 def _lines_of_text(text: str, kind: str) -> Iterator[SourceLine]:
     """The lines of marked-up text; what is indented below a directive that says nothing belongs to it."""
     markup = _MARKUP.get(kind)
+    pictures = _PICTURE.findall(text) if kind == "reStructuredText" else []
     silent, reason = -1, ""  # the indentation of such a directive or comment, and which of both it is
     for line in text.splitlines():
         indent = len(line) - len(line.lstrip())
@@ -98,10 +101,17 @@ def _lines_of_text(text: str, kind: str) -> Iterator[SourceLine]:
             silent, reason = indent, "directives that say nothing" if _SILENT.match(line) else "comments"
         if silent >= 0:
             yield SourceLine(line, reason)
+        elif any(name in line for name in pictures) and not re.search(r"\w", _drop(pictures, line)):
+            yield SourceLine(line, "pictures")
         elif kind == "Markdown" and _HEADING.match(line):
             yield SourceLine(line, "headings with nothing below them")
         else:
             yield SourceLine(line, "lines of markup" if markup and markup.match(line) else "")
+
+
+def _drop(names: list[str], line: str) -> str:
+    """The line without these names."""
+    return reduce(lambda rest, name: rest.replace(name, ""), names, line)
 
 
 def _lines_of_notebook(text: str) -> Iterator[SourceLine]:
