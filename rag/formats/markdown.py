@@ -15,7 +15,6 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from markdown_it import MarkdownIt
 from markdown_it.common.utils import normalizeReference
 from markdown_it.token import Token
 
@@ -32,6 +31,7 @@ from rag.blocks import (
 )
 from rag.errors import ParseFailed
 from rag.formats.html_page import parse_html
+from rag.formats.markdown_blocks import outer_tokens
 from rag.formats.rst import OBJECTS, parse_rst
 from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table
 
@@ -92,9 +92,10 @@ def _prepare(text: str) -> str:
     in_fence = False
     while waiting:
         line = waiting.popleft()
-        in_fence ^= line.lstrip().startswith(("```", "~~~"))
-        mark = None if in_fence else _COLON_FENCE.match(line)
-        if not in_fence and (part := _INDENTED_PART.fullmatch(line)):
+        begins = line.lstrip()[:3]
+        in_fence ^= begins in ("```", "~~~")
+        mark = _COLON_FENCE.match(line) if begins == ":::" and not in_fence else None
+        if begins in ("!!!", "???", "===") and not in_fence and (part := _INDENTED_PART.fullmatch(line)):
             waiting.extendleft(reversed(_take_part(part, waiting)))
         elif not mark:
             if not in_fence and prepared and _NOTE.match(line) and _NOTE.match(prepared[-1]):
@@ -121,8 +122,7 @@ def _read_blocks(text: str, headings: HeadingStack) -> list[Block]:
     lines = text.splitlines()
     blocks: list[Block] = []
     links: dict[str, Any] = {}
-    parser = MarkdownIt("commonmark").enable("table").disable(["inline", "text_join"])  # inline content is not needed
-    tokens = parser.parse(text, links)
+    tokens = outer_tokens(text, links)
     done = 0  # lines
 
     for number, token in enumerate(tokens):
