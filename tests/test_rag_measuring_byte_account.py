@@ -66,7 +66,7 @@ def test_the_command_accounts_for_one_file(corpus: Path, tmp_path: Path) -> None
 def test_names_that_look_like_marks_are_read_and_pictures_have_their_rule(tmp_path: Path) -> None:
     page = tmp_path / "a.rst"
     text = (
-        "Cells\n=====\n\nAn image |tool logo| of words.\n\n- |tool logo|\n\n.. |tool logo| image:: a.svg\n\n"
+        "Cells\n=====\n\n- |tool logo|\n\n.. |tool logo| image:: a.svg\n\n"
         ".. code:: RTLIL\n\n   switch \\in5\n     assign $0\\out3 \\in6\n"
     )
     page.write_text(text)

@@ -17,6 +17,7 @@ from typing import Any
 from rag.embedding.model_folder import find_tokenizer_folder, load_tokenizer
 
 _WORD = re.compile(r"[^\W_]+|[^\w\s]|_")
+_LETTERS_OR_SIGN = re.compile(r"[A-Za-z0-9]+|[!-~]")
 # At four letters a piece, the estimate is 1.26 times MiniLM's tokens in the median of the handbook's paragraphs, and
 # too low in one of twenty.
 _LETTERS = 4
@@ -79,8 +80,17 @@ def _words_counter(tokenizer: Any) -> Callable[[str], int] | None:
     if kinds != ("BertNormalizer", "BertPreTokenizer"):
         return None
 
+    split_up = tokenizer.model.tokenize
+    lowers = tokenizer.normalizer.lowercase
+
     def count_word(word: str) -> int:
-        """The tokens of one word, or of any text."""
+        """The tokens of one word, or of any text; in ASCII each sign is one, and the letters between are split up.
+
+        A "[" may begin a name of the tokenizer's own, as [MASK].
+        """
+        if word.isascii() and word.isprintable() and "[" not in word and " " not in word:
+            parts = _LETTERS_OR_SIGN.findall(word.lower() if lowers else word)
+            return sum([len(split_up(part)) if part.isalnum() else 1 for part in parts])
         return len(tokenizer.encode(word, add_special_tokens=False).ids)
 
     known_word = lru_cache(_WORDS_KEPT)(count_word)
