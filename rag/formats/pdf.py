@@ -179,8 +179,9 @@ def _read_lines(page: Page) -> list[Line]:
 
     Turned text (watermarks, axes) and whatever lies outside the page are left out.
     """
-    if len(page.chars) > MAX_CHARACTERS:
-        raise ValueError("more characters than a page of text has")
+    from rag.formats.pdf_letters import load_letters
+
+    load_letters(page, MAX_CHARACTERS)
     level = page.filter(_is_level) if any(not _is_level(char) for char in page.chars) else page
     words = level.extract_words(extra_attrs=["size", "fontname"], x_tolerance_ratio=0.15)
     words = [{**word, "text": _UNKNOWN_GLYPH.sub("", word["text"].replace(_BULLET_GLYPH, "•"))} for word in words]
