@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import json
+
 from hypothesis import given
 from hypothesis import strategies as st
 
@@ -61,3 +63,12 @@ def test_json_records_become_a_table_and_what_is_no_json_stays_lines() -> None:
 def test_no_word_is_lost(text: str, language: str) -> None:
     shown = "".join(block.text + " ".join(block.heading_path) for block in parse_settings(text, language).blocks)
     assert set("ab") & set(text) <= set(shown)
+
+
+def test_json_of_very_deep_parts_stays_as_it_is_written() -> None:
+    deep = '{"a": ' * 900 + '["' + '", "'.join(["x" * 50] * 200) + '"]' + "}" * 900
+    text = "\n".join(block.text for block in parse_json(deep).blocks)
+    assert len(text) < 2 * len(deep)
+    assert deep in text
+    shallow = parse_json(json.dumps({"a": {"b": [{"c": [1, 2, 3]}], "d": {"e": "long " * 20}}})).blocks[0].text
+    assert '\n  "d": {\n' in shallow

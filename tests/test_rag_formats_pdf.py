@@ -1,4 +1,4 @@
-"""rag.formats.pdf and rag.formats.pdf_layout: text, tables, headings and pages of PDF files that reportlab writes."""
+"""rag.formats.pdf and rag.paged.layout: text, tables, headings and pages of PDF files that reportlab writes."""
 
 from __future__ import annotations
 
@@ -29,8 +29,8 @@ from rag.documents import Document
 from rag.errors import ParseFailed
 from rag.formats.parser import read_file
 from rag.formats.pdf import join_lines, parse_pdf
-from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
 from rag.index.chunker import chunk_document
+from rag.paged.layout import Line, find_aligned_tables, join_words, order_lines
 
 STYLES = getSampleStyleSheet()
 SENTENCE = "The global router assigns each net to a list of tiles before the detailed router draws wires on tracks. "

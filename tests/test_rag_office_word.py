@@ -17,7 +17,7 @@ from hypothesis import strategies as st
 
 from rag.blocks import Block
 from rag.errors import ParseFailed
-from rag.office.word import parse_docx
+from rag.office.word import MAX_TAGS, parse_docx
 from tests.rows import for_each
 
 DOCUMENT = "word/document.xml"
@@ -186,3 +186,9 @@ def test_a_damaged_file_is_read_or_named(data: st.DataObject) -> None:
         content[data.draw(st.integers(0, len(content) - 1))] = data.draw(st.integers(0, 255))
     with suppress(ParseFailed):
         assert all(block.text.strip() for block in parse_docx(bytes(content)).blocks)
+
+
+def test_a_document_of_more_tags_than_memory_holds_is_refused_before_it_is_read() -> None:
+    bomb = replace_part(save(docx.Document()), DOCUMENT, b"<w:p/>" * (MAX_TAGS + 1))
+    with pytest.raises(ParseFailed, match=f"its word/document.xml has more than {MAX_TAGS} tags"):
+        parse_docx(bomb)

@@ -18,6 +18,7 @@ LEAST_LINES = 3  # of a section with a heading of its own; shorter ones stay tog
 PIECE_LINES = 24
 MAX_ROWS = 5000
 MAX_COLUMNS = 50
+MAX_DEPTH = 50  # of parts in parts; people stop at ten
 _STARTS = {
     "yaml": re.compile(r"(?P<name>\"[^\"\n]+\"|'[^'\n]+'|[A-Za-z_][^\s:#]*(?: [^\s:#]+){0,5})\s*:(?:\s|$)"),
     "toml": re.compile(r"\[{1,2}(?P<name>[^\[\]\n]+)\]{1,2}\s*(?:[#;].*)?$"),
@@ -88,11 +89,26 @@ def _pieces(lines: list[str], language: str, path: tuple[str, ...]) -> list[Bloc
 
 
 def parse_json(text: str) -> Parsed:
-    """Title "" and blocks: each larger part of an object under its name. What is no JSON is read as lines."""
+    """Title "" and blocks: each larger part of an object under its name.
+
+    What is no JSON, or very deep, is read as lines.
+    """
     try:
-        return Parsed("", tuple(_read_json(json.loads(text, parse_float=_keep, parse_int=_keep))))
+        value = json.loads(text, parse_float=_keep, parse_int=_keep)
     except (ValueError, RecursionError):
+        value = None
+    if value is None or _is_deep(value):
         return Parsed("", tuple(_pieces(text.splitlines(), "json", ())))
+    return Parsed("", tuple(_read_json(value)))
+
+
+def _is_deep(value: Any) -> bool:
+    """Whether lists and objects stand so deep in each other that their indentation would be most of the text."""
+    level: list[Any] = [value]
+    for _ in range(MAX_DEPTH):
+        level = [item for item in level if isinstance(item, dict | list)]
+        level = [part for item in level for part in (item.values() if isinstance(item, dict) else item)]
+    return bool(level)
 
 
 def _keep(number: str) -> str:

@@ -1,6 +1,6 @@
 """PDF to blocks with heading paths and page numbers: text in reading order, tables, code, headings by their font size.
 
-pdfplumber (on pdfminer.six) reads; `pdf_layout` orders. Lines that repeat at the top or bottom of pages are left out.
+pdfplumber (on pdfminer.six) reads; `rag.paged` orders. Lines that repeat at the top or bottom of pages are left out.
 It reads no pictures or formulas: it names the pages that are pictures, and refuses a file of nothing else, with the
 advice to run text recognition first.
 
@@ -28,8 +28,9 @@ from rag.blocks import (
     pipe_table,
 )
 from rag.errors import ParseFailed
-from rag.formats.ocr import recognize_pages
-from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
+from rag.paged.layout import Line, find_aligned_tables, join_words, order_lines
+from rag.paged.ocr import recognize_pages
+from rag.paged.streams import bound_streams
 
 if TYPE_CHECKING:
     from pdfplumber.page import Page
@@ -145,6 +146,7 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
     from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
     from pdfplumber.utils.exceptions import PdfminerException
 
+    bound_streams()
     if b"%PDF-" not in content[:1024]:
         raise ParseFailed("no PDF: it does not begin as one")
     try:
@@ -179,7 +181,7 @@ def _read_lines(page: Page) -> list[Line]:
 
     Turned text (watermarks, axes) and whatever lies outside the page are left out.
     """
-    from rag.formats.pdf_letters import load_letters
+    from rag.paged.letters import load_letters
 
     load_letters(page, MAX_CHARACTERS)
     level = page.filter(_is_level) if any(not _is_level(char) for char in page.chars) else page

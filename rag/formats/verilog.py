@@ -14,9 +14,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from rag.blocks import Block, Parsed, dedent_lines, fence_code
+from rag.design.macros import MAX_MADE, count_made, hide_uses
 from rag.design.protected import hide_encrypted
 from rag.formats.script import clean_comment, code_pieces, parse_script
-from rag.formats.verilog_macros import MAX_MADE, count_made, hide_uses
 
 # The first is also the syntax of interfaces, programs and packages.
 _DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}

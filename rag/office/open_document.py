@@ -34,7 +34,7 @@ def parse_odt(content: bytes) -> Parsed:
 
     Raises ParseFailed: the message is the reason.
     """
-    check_zip(content, "OpenDocument text", ".odt")
+    check_zip(content, "OpenDocument text", ".odt", "content.xml")
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             names = archive.namelist()

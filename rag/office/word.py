@@ -27,6 +27,7 @@ if TYPE_CHECKING:
 # bomb.
 MAX_UNPACKED_BYTES = 256 * 2**20
 MAX_PARTS = 10_000
+MAX_TAGS = 4_000_000  # of a part; a tree of them takes some 350 MiB, a manual of 1,000 pages has a fourth
 # What zipfile raises of a damaged archive, at whatever place it is read
 DAMAGED = (zipfile.BadZipFile, zlib.error, ValueError, OSError, EOFError, RuntimeError)
 _OLD_OFFICE = b"\xd0\xcf\x11\xe0"  # a compound file: .doc or .xls, or a newer one behind a password
@@ -48,7 +49,7 @@ def parse_docx(content: bytes) -> Parsed:
 
     Raises ParseFailed: the message is the reason.
     """
-    check_zip(content, "Word document", ".docx")
+    check_zip(content, "Word document", ".docx", "word/document.xml")
     document = _open(content)
     reader = _WordReader()
     for item in document.iter_inner_content():
@@ -58,8 +59,8 @@ def parse_docx(content: bytes) -> Parsed:
     return Parsed(reader.headings.title or (document.core_properties.title or "").strip(), blocks)
 
 
-def check_zip(content: bytes, name: str, suffix: str) -> None:
-    """Look at an office document's table of parts before it is unpacked.
+def check_zip(content: bytes, name: str, suffix: str, tree: str = "") -> None:
+    """Look at an office document's table of parts before it is unpacked, and at the part that becomes a `tree`.
 
     Raises ParseFailed: it is encrypted, damaged, or a bomb.
     """
@@ -68,10 +69,13 @@ def check_zip(content: bytes, name: str, suffix: str) -> None:
     try:
         with zipfile.ZipFile(BytesIO(content)) as archive:
             parts = archive.infolist()
-    except (zipfile.BadZipFile, ValueError, NotImplementedError, OSError) as error:
+            if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
+                raise ParseFailed(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes or {MAX_PARTS} parts")
+            large = [part for part in parts if part.filename == tree and part.file_size > MAX_TAGS]
+            if any(archive.read(part).count(b"<") > MAX_TAGS for part in large):
+                raise ParseFailed(f"its {tree} has more than {MAX_TAGS} tags: split it")
+    except DAMAGED as error:
         raise ParseFailed(f"no {name}: it is not a zip archive ({error})") from error
-    if len(parts) > MAX_PARTS or sum(part.file_size for part in parts) > MAX_UNPACKED_BYTES:
-        raise ParseFailed(f"unpacked it has more than {MAX_UNPACKED_BYTES} bytes or {MAX_PARTS} parts")
 
 
 def _without_macros(content: bytes) -> bytes:

@@ -1,4 +1,4 @@
-"""rag.formats.ocr: pages that are pictures are read by a program called tesseract and marked; failures are named."""
+"""rag.paged.ocr: pages that are pictures are read by a program called tesseract and marked; failures are named."""
 
 from __future__ import annotations
 

@@ -14,7 +14,6 @@ from pdfminer.converter import PDFPageAggregator
 from pdfminer.pdffont import PDFUnicodeNotDefined
 from pdfminer.pdfinterp import PDFPageInterpreter
 from pdfplumber.page import fix_fontname_bytes
-from pdfplumber.utils.exceptions import PdfminerException
 
 if TYPE_CHECKING:
     from pdfminer.pdffont import PDFFont
@@ -22,19 +21,12 @@ if TYPE_CHECKING:
 
 
 def load_letters(page: Page, most: int) -> None:
-    """Read a page, which then has its letters and all its other objects.
+    """Read a page, which then has its letters and all its other objects. Of a damaged page pdfminer raises anything.
 
-    Raises:
-        PdfminerException: the page cannot be read.
-        ValueError: it has more than `most` letters.
+    Raises TooManyLetters: it has more than `most`.
     """
     device = _Letters(page, most)
-    try:
-        PDFPageInterpreter(page.pdf.rsrcmgr, device).process_page(page.page_obj)
-    except TooManyLetters:
-        raise
-    except Exception as error:
-        raise PdfminerException(error) from error
+    PDFPageInterpreter(page.pdf.rsrcmgr, device).process_page(page.page_obj)
     page._layout = device.get_result()
     page._objects = page.parse_objects()
     if device.letters:

@@ -1,4 +1,4 @@
-"""rag.formats.verilog_macros: never less than what macros make, in linear time, and names where they make too much."""
+"""rag.design.macros: never less than what macros make, in linear time, and names where they make too much."""
 
 from __future__ import annotations
 
@@ -7,8 +7,8 @@ import re
 from hypothesis import given
 from hypothesis import strategies as st
 
+from rag.design.macros import MAX_MADE, count_made, hide_uses
 from rag.formats.verilog import parse_verilog
-from rag.formats.verilog_macros import MAX_MADE, count_made, hide_uses
 from tests.rows import for_each
 
 DOUBLING = "`define A0 x\n" + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60))

@@ -1,4 +1,4 @@
-"""rag.formats.pdf_letters: each letter as pdfplumber itself finds it, to the last bit."""
+"""rag.paged.letters: each letter as pdfplumber itself finds it, to the last bit."""
 
 from __future__ import annotations
 
@@ -12,7 +12,7 @@ from reportlab.pdfbase import pdfmetrics
 from reportlab.pdfbase.cidfonts import UnicodeCIDFont
 from reportlab.pdfgen.canvas import Canvas
 
-from rag.formats.pdf_letters import TooManyLetters, load_letters
+from rag.paged.letters import TooManyLetters, load_letters
 from tests.golden_files import MADE
 
 KEYS = tuple("text fontname size upright matrix x0 x1 top bottom doctop width height adv".split())

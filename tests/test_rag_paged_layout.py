@@ -1,4 +1,4 @@
-"""rag.formats.pdf_layout: words on a page become the lines, columns and tables that a reader sees, and none is lost."""
+"""rag.paged.layout: words on a page become the lines, columns and tables that a reader sees, and none is lost."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import Any
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.formats.pdf_layout import Line, find_aligned_tables, join_words, order_lines
+from rag.paged.layout import Line, find_aligned_tables, join_words, order_lines
 from tests.rows import for_each
 
 Word = dict[str, Any]

@@ -1,0 +1,1 @@
+"""What a page of a PDF holds: letters, lines, columns, tables, and the text of pages that are pictures."""
