@@ -19,7 +19,6 @@ from rag.documents import Chunk
 from rag.passages import ITEM
 from rag.reference.cards import Command, Message, Option, Place, Reference, Variable
 from rag.reference.descriptions import (
-    LONGEST_DESCRIPTION,
     SENTENCE_END,
     find_default,
     read_first_item,
@@ -29,18 +28,18 @@ from rag.reference.descriptions import (
 from rag.reference.drafts import CommandDraft
 from rag.reference.examples import Call, is_covered, read_calls
 from rag.reference.findings import MAN_TITLE, Findings
-from rag.reference.messages import LONGEST_TEXT, NUMBER, WORD, read_message
-from rag.reference.sections import SectionBlock, has_header, read_blocks
+from rag.reference.messages import LONGEST_TEXT, WORD, read_message
+from rag.reference.rows import MESSAGES_HEADING, read_rows
+from rag.reference.sections import SectionBlock, read_blocks
 from rag.reference.synopses import (
     COMMAND,
     Synopsis,
     is_example_language,
-    read_cell_names,
     read_option_names,
     read_synopses,
     read_synopsis,
 )
-from rag.reference.tables import DEFAULTS, DESCRIPTIONS, STAGES, Table, read_default, read_table
+from rag.reference.tables import read_default
 from rag.reference.usages import Usage, read_definition, read_items, read_usage
 
 PROSE = tuple(".md .markdown .mdown .rst .rest .html .htm .xhtml .txt .text .docx .pdf .n .man".split())
@@ -49,21 +48,16 @@ _MAN_PAGE = re.compile(r"\.[1-9](?:p|pm|perl|ssl|tcl|tk|x|posix)?$")
 # or stale.
 _NOT_OF_TOOLS = re.compile(r"code_of_conduct|licen[sc]e|readmeformat|template|(?:^|/)tests?/", re.IGNORECASE)
 
-_LEAD = re.compile(
-    r"(?:For|(?:The )?(?:options?|arguments?|flags?|switches|parameters) (?:of|for|to)) (?:the )?`([^`]+)`[^`]{0,40}:?"
-)
 _SYNOPSIS_HEADING = re.compile(r"(?:synopsis|syntax|usage|name and synopsis)", re.IGNORECASE)
 _COMMANDS_HEADING = re.compile(r"commands?\b|functions?\b|\bapi\b|procedures?\b|syntax|usage|synopsis", re.IGNORECASE)
-_MESSAGES_HEADING = re.compile(r"\b(?:warnings?|errors?|messages?)\b", re.IGNORECASE)
 _VARIABLES_HEADING = re.compile(r"\b(?:variables?|environment)\b", re.IGNORECASE)
 _STAGE_HEADING = re.compile(r"(?P<stage>[A-Za-z][\w -]{0,30}?) variables", re.IGNORECASE)
 _NO_STAGES = frozenset(
     {"uncategorized", "other", "general", "common", "all", "required", "optional", "environment", "global"}
 )
 _STAGE_ITEM = re.compile(r"[-*+]\s+`?\[?(?P<name>[A-Z_][A-Z0-9_]*)\]?`?")
-_VARIABLE = re.compile(r"[A-Za-z_][A-Za-z0-9_]*(?:::[A-Za-z0-9_]+)*")
 _CAPITALS = re.compile(r"(?P<name>[A-Z][A-Z0-9_]{1,59})(?: <[^<>]*>)?")  # `HOME`, `HOME <dir>`
-_GROUPS = re.compile(f"{_MESSAGES_HEADING.pattern}|{_VARIABLES_HEADING.pattern}", re.IGNORECASE)
+_GROUPS = re.compile(f"{MESSAGES_HEADING.pattern}|{_VARIABLES_HEADING.pattern}", re.IGNORECASE)
 _SECTIONS = frozenset(
     """
     NAME SYNOPSIS DESCRIPTION OPTIONS ARGUMENTS OPERANDS COMMANDS ENVIRONMENT FILES EXAMPLES EXAMPLE NOTES NOTE BUGS
@@ -81,7 +75,6 @@ _NAMED = re.compile(
     r"[\"`](?P<quoted>[a-z][\w.+-]{1,60})[\"`]|^(?:\$ |% )?(?P<begun>[a-z][\w.+-]{1,60}) ", re.MULTILINE
 )
 _COMMAND_WORD = re.compile(r"\b[Cc]ommand\b")
-_REMARK = re.compile(r"\s\([^()]*\)\s*$")  # `NAME (deprecated)`
 _BETWEEN_CALLS = re.compile(r",\s+(?=[a-z]\w{0,60}(?:\s+[\[(-]|$|,))")
 _SET = re.compile(r"set (?P<name>[a-z]\w*_\w+) (?P<values>\w+(?:\|\w+)+|<[^<>]+>)")  # `set timing_mode early|late`
 # A paragraph that says something by itself: a whole sentence, or "To hide a widget:".
@@ -196,7 +189,7 @@ class _DocumentReader:
             if block.kind == "code":
                 self._read_code(block)
             elif block.kind == "table":
-                self._read_table(block, before)
+                read_rows(self.found, block, before, self._title)
             elif block.kind == "list":
                 self._read_list(block)
             else:
@@ -433,74 +426,6 @@ class _DocumentReader:
             for name in names:
                 self.found.add_stage(name, stage["stage"])
 
-    # --- tables -------------------------------------------------------------------------------------------------
-
-    def _read_table(self, block: SectionBlock, before: SectionBlock | None) -> None:
-        if not has_header(block):
-            return
-        table = read_table(block.text, more_roles=True)
-        if table.role in ("option", "argument", "parameter"):
-            self._read_options(table, block, before)
-        elif table.role == "variable":
-            self._read_variables(table, block)
-        elif table.role in ("command", "pass"):
-            self._read_commands(table, block)
-        elif table.role == "message":
-            self._read_numbers(table, block)
-
-    def _read_options(self, table: Table, block: SectionBlock, before: SectionBlock | None) -> None:
-        description_at = table.column(DESCRIPTIONS)
-        if description_at < 1:
-            return
-        default_at = table.column(DEFAULTS)
-
-        rows = [(row, read_cell_names(row.cells[0])) for row in table.rows]
-        names = [name for _, found in rows for name, _ in found]
-        explicit = table.owner
-        if not explicit and before and before.kind == "prose" and before.path == block.path:
-            lead = _LEAD.fullmatch(before.text.strip())
-            explicit = lead[1] if lead else ""
-
-        owner = (
-            self.found.owner(block.path, names, block.place(), explicit, is_stated=bool(table.owner)) if names else None
-        )
-
-        for row, found in rows if owner else ():
-            assert owner is not None
-            default = row.cells[default_at] if default_at > 0 else ""
-            description, place = row.cells[description_at][:LONGEST_DESCRIPTION], block.place(row.line, row.line)
-            for name, argument in found:
-                if name.startswith(("-", "+")) or "`" in row.cells[0] or name in owner.names:
-                    owner.add(
-                        Option(
-                            name, argument, find_default(description, default), description, place, is_described=True
-                        )
-                    )
-
-    def _read_variables(self, table: Table, block: SectionBlock) -> None:
-        description_at, default_at, stage_at = table.column(DESCRIPTIONS), table.column(DEFAULTS), table.column(STAGES)
-        for row in table.rows:
-            description = row.cells[description_at][:LONGEST_DESCRIPTION] if description_at > 0 else ""
-            default = read_default(description, row.cells[default_at] if default_at > 0 else "")[0]
-            stage = row.cells[stage_at].replace("`", "")[:100] if stage_at > 0 else ""
-            for name in row.cells[0].replace("`", "").split(","):
-                bare = _REMARK.sub("", name).strip("$ ")
-                if _VARIABLE.fullmatch(bare) and ("_" in bare or bare.isupper()) and len(bare) > 1:
-                    place = block.place(row.line, row.line)
-                    self.found.add_variable(bare, default, stage, description, place)
-
-    def _read_commands(self, table: Table, block: SectionBlock) -> None:
-        """Commands that a table lists with their descriptions; the rest of a cell after the name is not read."""
-        description_at = table.column(DESCRIPTIONS)
-        for row in table.rows if description_at > 0 else ():
-            cell = row.cells[0]
-            name = cell.strip("`")
-            is_code = cell.count("`") == 2 and cell == f"`{name}`"
-            if COMMAND.fullmatch(name) or (is_code and re.fullmatch(r"[a-z][a-z0-9_]*", name)):
-                place = block.place(row.line, row.line)
-                draft = self.found.draft(name, place)
-                draft.description = draft.description or row.cells[description_at][:LONGEST_DESCRIPTION]
-
     # --- messages -----------------------------------------------------------------------------------------------
 
     def _read_messages(self, block: SectionBlock) -> None:
@@ -511,15 +436,6 @@ class _DocumentReader:
         for number, line in enumerate(block.lines):
             if "-" in line.text and (found := read_message(line.text)):
                 self.found.add_message(*found, block.place(number, number))
-
-    def _read_numbers(self, table: Table, block: SectionBlock) -> None:
-        for row in table.rows:
-            number = row.cells[0].strip("`[] ")
-            is_word = WORD.fullmatch(number) is not None and any(
-                map(_MESSAGES_HEADING.search, (self._title, *block.path, table.header[0]))
-            )
-            if NUMBER.fullmatch(number) or is_word:
-                self.found.add_message(number, row.cells[1][:LONGEST_TEXT], block.place(row.line, row.line))
 
 
 def _heading_options(heading: str, is_cut: bool) -> list[tuple[str, str]]:
