@@ -2,6 +2,8 @@
 PYTHON ?= python3
 ARGS ?=
 BIN := .venv/bin
+# A container may forbid Python to keep what it compiled: each process would compile our files and the tests anew
+export PYTHONDONTWRITEBYTECODE :=
 
 .PHONY: up test test-clients lint bench attack fuzz fuzz-documents lock clean
 

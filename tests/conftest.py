@@ -6,6 +6,7 @@ within seconds.
 
 from __future__ import annotations
 
+import gc
 import os
 import re
 import shutil
@@ -16,7 +17,7 @@ import threading
 import time
 import uuid
 from collections import Counter
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Generator, Iterator
 from contextlib import AbstractContextManager, ExitStack, contextmanager
 from functools import cache
 from pathlib import Path
@@ -111,6 +112,20 @@ def pytest_ignore_collect(collection_path: Path, config: pytest.Config) -> bool 
     """
     holding = files_holding(config.getoption("keyword"))
     return True if holding and collection_path.suffix == ".py" and collection_path not in holding else None
+
+
+@pytest.hookimpl(wrapper=True)
+def pytest_collection() -> Generator[None, object, object]:
+    """Collect no garbage while modules are imported, and none of theirs afterwards: they stay to the end.
+
+    A collection looks at a few million objects of torch, transformers and the tests themselves: half a second each.
+    """
+    gc.disable()
+    try:
+        return (yield)
+    finally:
+        gc.freeze()
+        gc.enable()
 
 
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
