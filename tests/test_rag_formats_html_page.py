@@ -168,3 +168,12 @@ def test_a_tables_caption_stands_above_it() -> None:
     page = f"<h1>T</h1><table><caption>Modes of <code>route</code></caption>{rows}</table>"
     texts = [block.text for block in parse_html(page.encode()).blocks]
     assert texts == ["Modes of `route`", "| Mode | What |\n| --- | --- |\n| a | b |"]
+
+
+def test_a_table_of_ways_to_other_pages_and_pages_of_frames_are_left_out() -> None:
+    ways = "<table><tr><td><a href=a>Prev</a><td><a href=b>Contents</a><td><a href=c>Next</a></table>"
+    kept = "<table><tr><td><a href=a>Next</a><td>30 ns</table>"
+    blocks = parse_html(f"<body>{ways}<h1>T</h1><p>Text.</p>{kept}</body>".encode()).blocks
+    assert [block.kind for block in blocks] == ["prose", "table"]
+    frames = b"<html><frameset><frame src=a></frameset><noframes><body>No frames.</body></noframes></html>"
+    assert parse_html(frames).blocks == ()

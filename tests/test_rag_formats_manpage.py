@@ -198,3 +198,12 @@ def test_tags_without_a_text_share_the_next_one_or_are_listed() -> None:
         (("OPTIONS",), "`-d`"),
         (("SEE ALSO",), "more"),
     ]
+
+
+def test_a_name_that_is_not_repeated_stands_wherever_it_is_meant() -> None:
+    page = ".Dd March 2\n.Dt P 8\n.Sh NAME\n.Nm xplace\n.Nd place\n.Sh SYNOPSIS\n.Nm\n.Op Fl d\n"
+    parsed = parse_man(f"{page}.Sh DESCRIPTION\nThe\n.Nm\nutility places; so does\n.Nm xroute .\n.Nm\n")
+    assert [block.text for block in parsed.blocks][1:] == [
+        "xplace [-d]",
+        "The xplace utility places; so does xroute. xplace",
+    ]

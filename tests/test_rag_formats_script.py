@@ -125,6 +125,30 @@ def test_a_body_on_the_next_line_and_arguments_alone_on_the_first() -> None:
     assert blocks[0].text == "```tcl\nproc a {x} \\\n{\n  puts $x\n}\n```"
 
 
+@for_each(
+    ("text", "language", "paths"),
+    [
+        (".subckt inv a z\nm1 a z\n.ends\nx1 a b inv\n", "spice", [("subckt inv",), ()]),
+        (".SUBCKT inv a z\nm1 a z\n", "spice", [()]),  # never closed
+        (".model n nmos\n+ a=1\n+ b=2\n.end\n", "spice", [("model n",), ()]),
+        ("procedure( f(x)\n  x)\ng(1)\n", "skill", [("procedure f",), ()]),
+        ("(defun f (x)\n  (g x))\n", "skill", [("defun f",)]),
+        ("(defun f (x)\n  (g x)\n", "skill", [()]),
+        ("sub f {\n  1;\n}\nf();\n", "perl", [("sub f",), ()]),
+        ("sub f\n{\n  1;\n}\n", "perl", [("sub f",)]),
+    ],
+)
+def test_parts_of_other_languages_stand_under_their_names(
+    text: str, language: str, paths: list[tuple[str, ...]]
+) -> None:
+    assert [block.heading_path for block in parse_script(text, language).blocks] == paths
+
+
+def test_a_brace_alone_is_no_passage() -> None:
+    text = "namespace eval ::flow {\n  variable a 1\n  proc b {} {\n    puts 1\n  }\n}\n"
+    assert [block.text.split("\n")[-2].strip() for block in parse_script(text, "tcl").blocks] == ["variable a 1", "}"]
+
+
 def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
     lines = [line for number in range(20) for line in (*(f"set v{number}_{i} {i}" for i in range(6)), "")]
     pieces = code_pieces(lines, "tcl")

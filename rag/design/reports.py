@@ -13,6 +13,7 @@ from collections.abc import Iterator
 
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, dedent_lines, fence_code, pipe_table
 
+_COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")  # of a terminal, and its other commands
 PIECE_LINES = 40  # of running output without blank lines
 _RULER = re.compile(r"\s*(?:([=\-*#~_+])\1{3,}|[+|](?:[-=+|: ]{3,}))\s*")
 _TITLE_LINE = re.compile(r"\s*([=\-*#~])\1{2,} +(?P<title>\S.*?) +\1{3,}\s*")  # `=== Resources ===`
@@ -29,7 +30,7 @@ _NUMBERED = re.compile(r"\d{1,3}(?:\.\d{1,3})*\.? +[A-Z].{0,80}")
 
 def parse_report(text: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails."""
-    lines = [line.expandtabs(8).rstrip() for line in text.replace("\f", "\n").split("\n")]
+    lines = [line.expandtabs(8).rstrip() for line in _COLOUR.sub("", text.replace("\f", "\n")).split("\n")]
     blocks: list[Block] = []
     path: tuple[str, ...] = ()
     position = 0

@@ -31,7 +31,9 @@ _MAIN = (
     "//body",
 )
 _DROPPED_TAGS = frozenset(
-    "script style noscript template svg iframe object nav footer form button select textarea head title".split()
+    """
+    script style noscript noframes template svg iframe object nav footer form button select textarea head title
+    """.split()
 )
 _DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
 # Class and id names of what surrounds the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
@@ -163,11 +165,14 @@ def _is_surrounding(element: HtmlElement) -> bool:
 def _drop_signposts(root: HtmlElement) -> None:
     """Take out what only leads through a site: trails of links, lists of a page's own parts, when it was changed."""
     seen_heading = False
-    for element in list(root.iter("h1", "h2", "h3", "p", "div", "center", "address", "ul", "ol")):
+    for element in list(root.iter("h1", "h2", "h3", "p", "div", "center", "address", "ul", "ol", "table")):
         if element.tag in ("h1", "h2", "h3"):
             seen_heading |= bool(element.text_content().strip())
         elif element.tag in ("ul", "ol"):
             if _is_contents(element):
+                element.drop_tree()
+        elif element.tag == "table":
+            if _leads_on(element):
                 element.drop_tree()
         elif not _holds_parts(element) and _is_signpost(element, seen_heading) and element.getparent() is not None:
             element.drop_tree()
@@ -186,6 +191,15 @@ def _is_contents(element: HtmlElement) -> bool:
         and len(links) >= len(items)
         and all(link.get("href", "").startswith("#") for link in links)
         and "".join(element.text_content().split()) == "".join("".join(map(_text_content, links)).split())
+    )
+
+
+def _leads_on(table: HtmlElement) -> bool:
+    """Whether a table holds nothing but the ways to other pages ("Prev", "Contents", "Next")."""
+    links = [_squeeze(link.text_content()) for link in table.iter("a")]
+    text = "".join(_squeeze(table.text_content()).split())
+    return (
+        bool(text) and "".join("".join(links).split()) == text and all(_WAY.fullmatch(link) for link in links if link)
     )
 
 

@@ -162,6 +162,7 @@ class _ManReader:
     def __init__(self) -> None:
         self.title = ""
         self.blocks: list[Block] = []
+        self._name = ""  # of what the page is about, which `.Nm` alone stands for
         self._section = ""
         self._subsection = ""
         self._tags: list[str] = []  # what the paragraph defines; the tags stand over it like a heading
@@ -232,6 +233,9 @@ class _ManReader:
             self._strings[arguments[0]] = rest.partition(" ")[2].lstrip().removeprefix('"')
         elif name == "Nd":
             self._read_text(f"- {joined}")
+        elif name == "Nm":
+            self._name = self._name or " ".join(arguments[:1])
+            self._read_text(_print_mdoc(name, arguments or [self._name]))
         elif name in ("UR", "MT", "URL"):
             self._read_text(joined)
         elif name in _MDOC_TEXT:
@@ -343,7 +347,8 @@ def _print_mdoc(name: str, arguments: list[str]) -> str:
         else:
             words.append(dash + word)
             dash = ""
-    return re.sub(r"\[ ", "[", " ".join(words + ([dash] if dash else []))) + closing
+    text = re.sub(r"\[ ", "[", " ".join(words + ([dash] if dash else []))) + closing
+    return re.sub(r" (?=[.,;:)](?: |$))", "", text)  # signs that end a sentence are arguments of their own
 
 
 def _table_rows(lines: list[str]) -> list[list[str]]:

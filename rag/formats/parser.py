@@ -8,6 +8,7 @@ or bytes) -> Parsed` in a file of its own and a row here.
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from dataclasses import dataclass, replace
 from functools import partial
@@ -21,6 +22,7 @@ from rag.design.reports import parse_report
 from rag.design.settings_files import parse_json, parse_settings
 from rag.documents import Document
 from rag.formats.csv_table import parse_csv
+from rag.formats.decks import parse_deck, parse_technology
 from rag.formats.encodings import read_text
 from rag.formats.html_page import parse_html
 from rag.formats.includes import ReadText, expand_includes
@@ -92,6 +94,9 @@ _TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
 _HTML = Format("HTML", parse_bytes=parse_html)
 _CSV = Format("CSV", parse_csv, keeps_name=True)
 _MAN = Format("man page", parse_man)
+_REPORT = Format("report", parse_report, keeps_name=True)
+_DECK = Format("rule deck", parse_deck, keeps_name=True)
+_TECHNOLOGY = Format("technology file", parse_technology, keeps_name=True)
 _MAKE = _settings("makefile", "make")
 # Sections 1 to 9 and n, alone or with the suffixes that Perl, OpenSSL, Tcl and others append.
 _MAN_SUFFIXES = [
@@ -99,10 +104,14 @@ _MAN_SUFFIXES = [
     for section, extra in product("123456789", ("", "p", "pm", "perl", "ssl", "tcl", "tk", "x", "posix"))
 ]
 
+_NAMED_TEXTS = (
+    *("readme", "changes", "changelog", "news", "install", "todo", "faq", "notes", "release_notes", "releasenotes"),
+    *("release-notes", "relnotes", "history", "known_issues", "known-issues"),
+)
 # Files without a suffix that people know by their names.
 NAMES: dict[str, Format] = {
     **dict.fromkeys(("makefile", "gnumakefile"), _MAKE),
-    **dict.fromkeys(("readme", "changes", "changelog", "news", "install", "todo", "faq"), _TEXT),
+    **dict.fromkeys(_NAMED_TEXTS, _TEXT),
 }
 _KEPT_AS_TEXT = (".txt", ".in")  # behind a format's own suffix: `index.rst.txt` beside a page, `guide.md.in`
 
@@ -118,18 +127,23 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
     **dict.fromkeys((".tex", ".ltx"), Format("LaTeX", parse_latex)),
     ".ipynb": Format("notebook", parse_notebook),
-    **dict.fromkeys((".log", ".rpt", ".report"), Format("report", parse_report, keeps_name=True)),
+    **dict.fromkeys((".log", ".rpt", ".report", ".rep", ".summary", ".sum"), _REPORT),
     **dict.fromkeys((".yaml", ".yml"), _settings("YAML", "yaml")),
     **dict.fromkeys((".toml", ".ini", ".cfg"), _settings("TOML", "toml")),
     **dict.fromkeys((".mk", ".mak"), _MAKE),
     ".json": Format("JSON", parse_json, keeps_name=True),
     **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
-    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc"), _code("Tcl", parse_script)),
+    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc", ".do"), _code("Tcl", parse_script)),
     **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
+    **dict.fromkeys((".pl", ".pm"), _code("Perl", parse_script)),
+    **dict.fromkeys((".il", ".ils"), _code("SKILL", parse_script)),
+    **dict.fromkeys((".sp", ".spi", ".spice", ".cir", ".ckt", ".cdl", ".scs"), _code("SPICE", parse_script)),
+    **dict.fromkeys((".drc", ".lvs", ".svrf", ".rul", ".rules", ".lydrc", ".lylvs", ".lym"), _DECK),
+    **dict.fromkeys((".tf", ".tech", ".itf", ".ict", ".map", ".layermap", ".lyp"), _TECHNOLOGY),
     ".ys": _code("Yosys", parse_script),
     ".vhd": _code("VHDL", parse_script),
     ".vhdl": _code("VHDL", parse_script),
-    **dict.fromkeys((".v", ".vh", ".vp"), _code("Verilog", parse_verilog)),
+    **dict.fromkeys((".v", ".vh", ".vp", ".va", ".vams"), _code("Verilog", parse_verilog)),
     **dict.fromkeys((".sv", ".svh", ".svp"), _code("SystemVerilog", parse_verilog)),
     ".py": Format("Python", parse_python, keeps_name=True),
     **dict.fromkeys((".lef", ".tlef"), _data("LEF")),
@@ -143,6 +157,8 @@ FORMATS: dict[str, Format] = {
 def format_of(path: str) -> Format | None:
     """The format of a file by its name, with or without `.gz`; None where such files are not read."""
     pure = PurePosixPath(path.lower().removesuffix(".gz"))
+    if re.fullmatch(r".+\.log\.\d{1,3}", pure.name):
+        return _REPORT  # an older log, whose number is no section of the manual
     inner = FORMATS.get(PurePosixPath(pure.stem).suffix) if pure.suffix in _KEPT_AS_TEXT else None
     return (inner if inner and inner.keeps_text else None) or FORMATS.get(pure.suffix) or NAMES.get(pure.name)
 

@@ -1,7 +1,7 @@
 """Scripts and other code, read line by line, to blocks: each procedure under its name with its leading comment.
 
-The rest becomes pieces. It reads Tcl (also SDC, UPF, XDC), shell, Yosys scripts and VHDL. It runs nothing and knows no
-grammar beyond procedures, comments and braces.
+The rest becomes pieces. It reads Tcl (also SDC, UPF, XDC), shell, Perl, SKILL, Yosys scripts, SPICE, rule decks and
+VHDL. It runs nothing and knows no grammar beyond procedures, comments and braces.
 
     parse_script("# Routes.\nproc route {} {\n  global_route\n}\n", "tcl").blocks[0].heading_path == ("proc route",)
 """
@@ -16,7 +16,8 @@ from rag.design.protected import hide_encrypted
 # About as many lines as a chunk of the default size holds. Pieces end at blank lines, so that cuts fall between
 # statements.
 PIECE_LINES = 24
-_COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//"}
+_COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//", "skill": ";", "spice": "*", "svrf": "//"}
+_WITHOUT_KIND = {"svrf": "rule"}  # what a heading calls a part whose language has no word for it; else "function"
 _RULER = re.compile(r"\s*([^\w\s])\1*[^\w\s]?\s*")  # one sign repeated, which only decorates
 _ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
 _STARTS = {
@@ -26,6 +27,11 @@ _STARTS = {
         r"(?:\s+of\s+\w+)?\s+is\b",
         re.IGNORECASE,
     ),
+    "perl": re.compile(r"\s*(?P<kind>sub)\s+(?P<name>[\w:]+)"),
+    "skill": re.compile(r"\s*\(?\s*(?P<kind>procedure|defun|defmethod|define)\s*\(?\s*(?P<name>[\w:-]+)"),
+    "spice": re.compile(r"\s*\.?(?P<kind>subckt|model)\s+(?P<name>[^\s(]+)", re.IGNORECASE),
+    "svrf": re.compile(r"\s*(?P<name>[\w.:\"-]+)\s*\{"),
+    "techfile": re.compile(r"\s*(?P<kind>[A-Za-z]\w*)\s+\"?(?P<name>[\w.-]+)\"?\s*\{"),
     "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
 }
 
@@ -35,8 +41,9 @@ def parse_script(text: str, language: str) -> Parsed:
     text = hide_encrypted(text, "-- ", "") if language == "vhdl" else text
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
-    depths = _count_braces(lines)
-    closings = _find_vhdl_ends(lines) if language == "vhdl" else _find_closings(depths)
+    depths = _count_braces(lines, "()" if language == "skill" else "{}")
+    find_ends = _ENDS.get(language)
+    closings = find_ends(lines) if find_ends else _find_closings(depths)
     blocks: list[Block] = []
     loose: list[str] = []
     position = 0
@@ -45,7 +52,7 @@ def parse_script(text: str, language: str) -> Parsed:
         begun = starts.match(lines[position]) if starts else None
         end = 0
         if begun:
-            end = closings[position] if language == "vhdl" else _find_end(lines, position, depths, closings)
+            end = closings[position] if find_ends else _find_end(lines, position, depths, closings)
         if not begun or not end:
             loose.append(lines[position])
             position += 1
@@ -56,8 +63,10 @@ def parse_script(text: str, language: str) -> Parsed:
         loose = []
 
         groups = begun.groupdict()
+        kind = (groups.get("kind") or _WITHOUT_KIND.get(language, "function")).lower()
+        name = (groups.get("word") or groups["name"]).strip('"')
         blocks += _describe(
-            f"{(groups.get('kind') or 'function').lower()} {groups.get('word') or groups['name']}",
+            f"{kind} {name}",
             comment,
             lines[position:end],
             language,
@@ -85,7 +94,7 @@ def code_pieces(lines: list[str], language: str, heading_path: tuple[str, ...] =
         comment, code = split_comment(dedent_lines(piece), language)
         if comment:
             blocks.append(Block("prose", comment, heading_path))
-        if any(line.strip() for line in code):
+        if any(re.search(r"\w", line) for line in code):  # a brace alone says nothing
             blocks.append(Block("code", fence_code(dedent_lines(code), language), heading_path))
     return blocks
 
@@ -126,15 +135,15 @@ def _describe(heading: str, comment: str, lines: list[str], language: str) -> li
     return [*prose, Block("code", fence_code(dedent_lines(lines), language), path)]
 
 
-def _count_braces(lines: list[str]) -> list[int]:
-    """How deep in braces each line begins, and how deep the last one ends.
+def _count_braces(lines: list[str], pair: str) -> list[int]:
+    """How deep in braces, or another pair, each line begins, and how deep the last one ends.
 
     Braces behind a backslash do not count; others in strings do, as Tcl itself counts them in a braced body.
     """
     depths = [0]
     for line in lines:
-        found = re.findall(r"\\.|[{}]", line)
-        depths.append(depths[-1] + found.count("{") - found.count("}"))
+        found = re.findall(rf"\\.|[{pair}]", line)
+        depths.append(depths[-1] + found.count(pair[0]) - found.count(pair[1]))
     return depths
 
 
@@ -167,3 +176,18 @@ def _find_vhdl_ends(lines: list[str]) -> list[int]:
         following = at + 1 if re.match(r"end\b[^;]*;", lines[at], re.IGNORECASE) else following
         ends[at] = following
     return ends
+
+
+def _find_spice_ends(lines: list[str]) -> list[int]:
+    """For each line, the position after the next `.ends`, or after the lines that go on a model; or 0."""
+    ends = [0] * len(lines)
+    following, going_on = 0, len(lines)
+    for at in range(len(lines) - 1, -1, -1):
+        following = at + 1 if re.match(r"\s*\.?ends\b", lines[at], re.IGNORECASE) else following
+        is_model = re.match(r"\s*\.?model\b", lines[at], re.IGNORECASE)
+        ends[at] = going_on if is_model else following
+        going_on = going_on if lines[at].startswith("+") else at
+    return ends
+
+
+_ENDS = {"vhdl": _find_vhdl_ends, "spice": _find_spice_ends}

@@ -39,6 +39,7 @@ _MARKUP = {
     "man page": re.compile(r"[.']|[lcrnb|\s]+\.$|.*;$|ignored |T\}$|.*T\{$"),
     "shell": re.compile(r"#!"),
     "Python": re.compile(r"#!"),
+    "Perl": re.compile(r"#!"),
 }
 # Roles, link targets, tags, commands, fonts and attributes within a line
 _INLINE = re.compile(
@@ -46,6 +47,7 @@ _INLINE = re.compile(
     r"|\\(?:f\[\w+\]|f[BIRP]|\*?\(..|[a-zA-Z]+)|\{[#.][^{}]*\}|&\w+;|\(cid:\d+\)|\|\w+\|"
 )
 _DATA = frozenset({"Liberty", "LEF", "DEF", "SPEF"})
+_DECKS = frozenset({"rule deck", "technology file"})  # some of them XML
 _PARTS = re.compile(
     r"word/(?:document|footnotes|comments|header\d*|footer\d*)\.xml|content\.xml"
     r"|xl/(?:sharedStrings|worksheets/sheet\d+)\.xml"
@@ -80,7 +82,7 @@ def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
         return _lines_of_notebook(text)
     if kind in ("HTML", "XML"):
         return _lines_of_page(text)
-    if kind in _DATA:
+    if kind in _DATA or (kind in _DECKS and text.lstrip().startswith("<")):
         return (SourceLine(line, "data that is not kept") for line in text.splitlines())
     if kind in ("Verilog", "SystemVerilog", "VHDL"):
         shown = set(hide_encrypted(text).splitlines())
