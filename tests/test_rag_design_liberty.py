@@ -87,3 +87,9 @@ def test_any_sequence_of_signs_is_read_and_counts_no_more_cells_than_are_written
     found = read_liberty(" ".join(signs))
     assert len(found.cells) <= signs.count("cell (A) {")
     assert all(len(cell) == 5 for cell in found.cells)
+
+
+def test_quotes_within_a_value_stay_and_a_line_that_goes_on_is_one() -> None:
+    found = read_liberty('library (t) {\n comment : "a \\"quoted\\" { brace \\\n  and more" ;\n}\n')
+    assert found.header == ['comment: a "quoted" { brace and more']
+    assert found.is_followed

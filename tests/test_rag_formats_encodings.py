@@ -28,6 +28,7 @@ BUS = "The bus is 3 µs late.\n"
     ("text", "codec", "name"),
     [
         (GERMAN, "cp1252", "windows-1252"),
+        ("Die Maske kostet 900 €, die Höhe ist größer.\n", "iso8859-15", "ISO 8859-15"),
         (BUS, "cp1252", "windows-1252"),
         ("Pin;Größe\nVDD;1,6 µm\n", "cp1252", "windows-1252"),
         ("“Quoted” — and – dashed… it’s 5 µm wide.\n", "cp1252", "windows-1252"),

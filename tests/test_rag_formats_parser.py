@@ -468,3 +468,13 @@ def test_a_row_of_a_markdown_table_that_goes_on_in_the_next_line_is_one() -> Non
 def test_a_substitution_that_would_grow_without_end_is_left() -> None:
     text = ".. |x| replace:: " + "word " * 2000 + "\n\n" + "|x|\n" * 20_000
     assert len(parse_rst(text).blocks[0].text) < 2 * 2**20
+
+
+def test_of_a_long_name_in_a_myst_role_the_last_part_is_shown() -> None:
+    text = "# A\n\nSee {py:func}`~flow.steps.route` and {py:class}`flow.Step`, not `~a.b`.\n"
+    assert parse_markdown(text).blocks[-1].text == "See `route` and `flow.Step`, not `~a.b`."
+
+
+def test_a_table_of_the_linux_kernels_documents_is_a_table() -> None:
+    text = ".. flat-table:: Registers\n   :header-rows: 1\n\n   * - H\n     - I\n   * - 1\n     - 2\n"
+    assert [block.text for block in parse_rst(text).blocks] == ["Registers", "| H | I |\n| --- | --- |\n| 1 | 2 |"]

@@ -111,8 +111,9 @@ def _hide_strings(text: str) -> tuple[str, bool]:
 
 
 def _show(value: str) -> str:
-    """A value without its quotes, its signs restored."""
-    return " ".join(value.translate(_SHOWN).replace('"', "").split())
+    """A value without its quotes, its signs restored; a quote within it stays, a line that goes on is one."""
+    text = re.sub(r"\\\s*\n", " ", value.translate(_SHOWN))
+    return " ".join(re.sub(r'\\(")|"', r"\1", text).split())
 
 
 def _names(arguments: str) -> Iterator[str]:

@@ -148,6 +148,8 @@ def _guess(content: bytes) -> Decoded:
             text = decoder.decode(content)
         except UnicodeDecodeError:
             continue
+        if candidate == "cp1252" and "¤" in text:  # nobody writes it: where it stands, ISO 8859-15 has the euro
+            return Decoded(content.decode("iso8859_15"), "ISO 8859-15")
         name = _NAMES.get(candidate, candidate.replace("cp125", "windows-125"))
         return Decoded(text, name, _CUT if decoder.getstate()[0] else "")
     return Decoded(content.decode("latin_1"), "latin-1")

@@ -44,7 +44,7 @@ _DROPPED_NAMES = frozenset(
     theme-edit-this-page page-metadata prev-next-area prev-next-footer rst-footer-buttons bd-sidebar-primary
     bd-sidebar-secondary wy-nav-side md-sidebar md-source-file page-actions comments-section
     likes-and-labels-container skip-link skip-to-content visually-hidden sr-only copybtn navpath header-article
-    linenos linenodiv
+    linenos linenodiv logo site-logo masthead
     """.split()
 )
 _EDIT_LINK = re.compile(
@@ -52,9 +52,11 @@ _EDIT_LINK = re.compile(
     re.IGNORECASE,
 )
 _MAX_SIGNPOST = 200  # characters
+# When a page was changed, or whose it is
 _CHANGED = re.compile(
     r"(?=.*\d)(?:(?:page |document )?last (?:updated|modified|changed|revised|edited)\b.{0,60}"
-    r"|(?:updated|modified|revised|generated)(?: on|:)\s.{0,40}\b(?:19|20)\d\d\b.{0,20})",
+    r"|(?:updated|modified|revised|generated)(?: on|:)\s.{0,40}\b(?:19|20)\d\d\b.{0,20}"
+    r"|(?:copyright\b|©|\(c\)).{0,30}\b(?:19|20)\d\d\b.{0,150})",
     re.IGNORECASE,
 )
 _TRAIL = re.compile(r"\s*(?:[»›>|/·]|::)\s*")
@@ -163,7 +165,9 @@ def _is_surrounding(element: HtmlElement) -> bool:
 
 
 def _drop_signposts(root: HtmlElement) -> None:
-    """Take out what only leads through a site: trails of links, lists of a page's own parts, when it was changed."""
+    """Take out what only leads through a site: trails of links, lists of a page's own parts, when it was changed,
+    whose it is.
+    """
     seen_heading = False
     for element in list(root.iter("h1", "h2", "h3", "p", "div", "center", "address", "ul", "ol", "table")):
         if element.tag in ("h1", "h2", "h3"):

@@ -73,6 +73,7 @@ _TAG_NAMES = (
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
 # `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
 _MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")
+_MYST_LAST_NAME = re.compile(r"\{[a-z:_-]+\}`~(?:[\w.]{0,200}\.)?(\w+)`")  # of `~a.b.Name` the last name alone
 _MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
 _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
 
@@ -290,6 +291,7 @@ def clean_inline(text: str) -> str:
     """Text with links and images as their words, without HTML tags and comments, MyST roles and targets."""
     text = _drop_comments(text)
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
+    text = _MYST_LAST_NAME.sub(r"`\1`", text)
     text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", _MYST_TARGET_ROLE.sub(r"\1", text)))
     return html.unescape(_TAG.sub("", text))
 

@@ -34,7 +34,8 @@ _ADMONITIONS = frozenset(
 OBJECTS = frozenset("option describe object function method class attribute data envvar confval cmdoption".split())
 # Directives of a domain (`py:function`, `make:var`) describe objects too, but for those that only set a place.
 _PLACES = frozenset("module currentmodule namespace namespace-push namespace-pop usage".split())
-_TABLES = frozenset({"list-table", "csv-table"})
+_LIST_TABLES = frozenset({"list-table", "flat-table"})  # the second is that of the Linux kernel
+_TABLES = frozenset({*_LIST_TABLES, "csv-table"})
 _CAPTIONED = frozenset({*_TABLES, "table"})  # their caption may go on below their name
 # These draw, assemble or remark; their content is elsewhere or not for the reader.
 _SILENT = frozenset(
@@ -296,7 +297,7 @@ class _RstReader:
                 self._add_code(body, argument)
         elif name in _TABLES:
             self._add("prose", self._clean(argument))
-            rows = read_list_table(body) if name == "list-table" else read_csv_table(body, options)
+            rows = read_list_table(body) if name in _LIST_TABLES else read_csv_table(body, options)
             if not options.get("header") and options.get("header-rows", "0") == "0" and rows:
                 rows = [[""] * len(rows[0]), *rows]  # otherwise the first row would be read as the columns' names
             self._add_table(rows)
