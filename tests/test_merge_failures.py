@@ -18,7 +18,6 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-import torch
 
 from merge.commands.preview import preview_merge
 from merge.errors import CheckpointCorrupt, MergeError, OutputFull
@@ -281,6 +280,8 @@ def test_mutated_files_are_read_or_refused(tmp_path: Path, attack: Attack) -> No
 
 @pytest.mark.parametrize("bits", [0x7F80, 0xFF80, 0x7FC0])
 def test_bfloat16_infinities_and_nan_are_found_wherever_they_stand(tmp_path: Path, bits: int) -> None:
+    import torch
+
     chip, chat = (write_llama(tmp_path / name, seed, dtype=torch.bfloat16) for name, seed in (("chip", 1), ("chat", 2)))
     spec = read_header(chip / WEIGHTS)["model.norm.weight"]
     with (chip / WEIGHTS).open("r+b") as file:
