@@ -95,6 +95,12 @@ def test_no_score_is_made_up(text: str) -> None:
     assert parse_verdict(text) is None
 
 
+def test_what_is_too_deep_to_read_hides_no_score_before_or_after_it() -> None:
+    deep = '{"a":' * 100_000
+    assert parse_verdict('{"score": 75, "reason": "r"} ' + deep) == {"score": 75, "reason": "r"}
+    assert (parse_verdict(deep + ' {"score": 75}') or {})["score"] == 75
+
+
 @given(st.text(), st.text())
 def test_any_words_may_surround_a_verdict_but_no_other_score(before: str, after: str) -> None:
     verdict = parse_verdict(f'{before}\n{{"score": 25, "reason": "r"}}\n{after}')

@@ -145,7 +145,10 @@ def parse_verdict(text: str) -> Row | None:
 
 
 def _find_verdicts(text: str) -> Iterator[dict[str, Any]]:
-    """The JSON objects in a text that have a score; the outer one if they are nested."""
+    """The JSON objects in a text that have a score; the outer one if they are nested.
+
+    It ends where JSON is too deep to read: to begin anew at each further brace would take seconds.
+    """
     decoder = json.JSONDecoder(strict=False)  # a line break inside a reason does not make it invalid
     place = text.find("{")
     while place >= 0:
@@ -155,8 +158,10 @@ def _find_verdicts(text: str) -> Iterator[dict[str, Any]]:
             if isinstance(value, dict) and "score" in value:
                 yield value
                 end = stop
-        except (ValueError, RecursionError):
+        except ValueError:
             pass
+        except RecursionError:
+            return
         place = text.find("{", end)
 
 
