@@ -26,7 +26,6 @@ UP = "model.layers.0.mlp.up_proj"
         ("n_head", None),
         ("kv_lora_rank", None),
         ("vocab_size", "vocab"),
-        ("tie_word_embeddings", "embeddings"),
     ],
 )
 def test_each_key_has_the_setting_that_decides_it(key: str, setting: str | None) -> None:

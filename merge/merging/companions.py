@@ -16,14 +16,15 @@ such a checkpoint would ask to run that code.
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
-from merge.errors import CheckpointCorrupt
+from merge.errors import CheckpointCorrupt, RecipeError
 from merge.merging.pairing import Pair
-from merge.merging.plan import FLOAT_NAMES, find_dtypes
+from merge.merging.plan import FLOAT_NAMES, find_dtypes, find_layers
 from merge.merging.templates import find_template, replace_template
 from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
@@ -37,7 +38,10 @@ TOKENIZER_CONFIG = "tokenizer_config.json"
 # Forms of the tokenizer's table that a union has; others would contradict it
 UNION_FILES = (TOKENIZER, TOKENIZER_CONFIG, "special_tokens_map.json")
 PARSED = (GENERATION, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_template.json")  # refused if they are damaged
+# Lists of ids of tokens that are never written; of another vocabulary, those that it has
+LISTED_IDS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids")
 CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name a model's own code
+ABOUT_LAYERS = re.compile(r".*(layer|block_type|idxs?$).*")
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
@@ -133,12 +137,20 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
     """The config with the number of layers that the recipe's slices give, and its lists of a value per layer cut alike.
 
-    Such a list may stand at any depth (layer_types, for example).
+    Such a list may stand at any depth (layer_types, for example). Raises RecipeError: a list about layers is no such.
     """
     if not recipe.slices:
         return config
     depth = next((config[key] for key in DEPTH_KEYS if type(config.get(key)) is int), 0)
-    layers = [layer for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]
+    layers = find_layers(recipe)
+    if named := [key for key in find_layer_lists(config, depth) if layers != list(range(depth))]:
+        raise RecipeError(
+            "recipe",
+            [
+                f"config.json says in {named[0]} which layers are what, not by one entry for each of {depth} layers: "
+                "slices cannot number it anew (allowed: no slices, or a config with one entry a layer)"
+            ],
+        )
 
     def cut(value: Any) -> Any:
         """The value, or each value in it, for the layers that are kept."""
@@ -149,6 +161,15 @@ def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
 
     whole: dict[str, Any] = cut(config)
     return whole
+
+
+def find_layer_lists(config: Mapping[str, Any], depth: int) -> list[str]:
+    """The keys of lists that are about layers, and have not one entry for each."""
+    return [
+        key
+        for key, value in config.items()
+        if isinstance(value, list) and value and len(value) != depth and ABOUT_LAYERS.fullmatch(key)
+    ]
 
 
 def _set_where(config: Mapping[str, Any], key: str, change: Callable[[Any], Any]) -> dict[str, Any]:
@@ -205,10 +226,11 @@ def _move_token_ids(document: Mapping[str, Any], pair: Pair) -> dict[str, Any]:
     def _move(key: str, value: Any) -> Any:
         if isinstance(value, dict):
             return {inner: _move(inner, item) for inner, item in value.items()}
-        if not names_token(key):
+        if not names_token(key) and key not in LISTED_IDS:
             return value
         if isinstance(value, list):
-            return [_move(key, item) for item in value]
+            kept = [item for item in value if key not in LISTED_IDS or type(item) is not int or names.get(item) in ids]
+            return [_move(key, item) for item in kept]
         return ids[names[value]] if type(value) is int and names.get(value) in ids else value
 
     return {key: _move(key, value) for key, value in document.items()}

@@ -37,13 +37,7 @@ def compare_configs(
         differences = compare(chip, chat)
     else:
         differences = [found for found in compare_shared(*texts) if found.key != "architectures"]
-    found = [_describe(difference, side, by_name=by_name) for difference in differences]
-    ours, theirs = (config.get("tie_word_embeddings") for config in (chip, chat))
-    if ours is not None and theirs is not None and ours != theirs:
-        found.append(
-            Mismatch(f"config tie_word_embeddings: {side} {_brief(ours)}, chat {_brief(theirs)}", "embeddings")
-        )
-    return found
+    return [_describe(difference, side, by_name=by_name) for difference in differences]
 
 
 def _describe(difference: Difference, side: str, *, by_name: bool) -> Mismatch:

@@ -1,24 +1,30 @@
 """What is surely a mistake in most merges, though it can be carried out: sentences to warn with. Pure.
 
-for sentence in [*doubt_recipe(recipe, pair), *doubt_parents(parents), *doubt_angles(angles)]:
+for sentence in [*doubt_recipe(recipe, pair), *doubt_parents(parents), *doubt_angles(angles), *doubt_places(places)]:
     watcher.say(f"warning: {sentence}")
 """
 
 from __future__ import annotations
 
 import math
+import re
 from collections.abc import Iterable
+from statistics import median
 
-from merge.merging.pairing import Pair
+from merge.errors import join
+from merge.merging.pairing import HEAD, TIES, Pair
 from merge.merging.templates import has_template
+from merge.merging.vocabularies import find_embedding
 from merge.models.beside import find_companions, is_tokenizer_file
-from merge.models.checkpoint import read_json_object
+from merge.models.checkpoint import TensorSource, read_json_object
 from merge.models.layout import ADAPTER_CONFIG
 from merge.models.parents import Parent, Parents
 from merge.recipe import Recipe
 
 # Of models with a common ancestor it is a few degrees; random directions in as many dimensions are at right angles
 UNRELATED_DEGREES = 45.0
+LAYER_NUMBER = re.compile(r"\.\d+\.")
+COMPARED = 4096  # numbers of a head and an embedding
 SAME = "both parents are the same model, so that the merge is a copy of it"
 ROUNDING_SHARE = 0.1  # of what a merge changes, lost again in the output's dtype
 
@@ -32,7 +38,24 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
         found.append("the chat parent has no tokenizer, and so has the output none")
     elif has_template(pair.chip.folder) and not has_template(pair.chat.folder):
         found.append("the chip parent has a chat template and the chat parent has none: are the two swapped?")
+    elif not any(map(is_tokenizer_file, find_companions(pair.chip.folder))):
+        found.append("the chip parent has no tokenizer: that its rows are the chat parent's tokens is not known")
+    found += [
+        f"the {side} parent says that its head is its embedding ({TIES}), and stores another {HEAD}: vLLM takes the "
+        f"embedding, transformers 5 the head. Remove one of them, or set {TIES}"
+        for side, source in (("chip", pair.chip), ("chat", pair.chat))
+        if has_idle_head(source)
+    ]
     return found
+
+
+def has_idle_head(source: TensorSource) -> bool:
+    """Whether a model whose config ties the head to the embedding stores another head beside it."""
+    embedding = find_embedding(source.specs)
+    if not source.config.get(TIES) or embedding is None or HEAD not in source.specs:
+        return False
+    count = min(COMPARED, source.specs[HEAD].numel, source.specs[embedding].numel)
+    return source.tensor(HEAD).read(0, count).tobytes() != source.tensor(embedding).read(0, count).tobytes()
 
 
 def doubt_parents(parents: Parents) -> list[str]:
@@ -72,6 +95,29 @@ def doubt_angles(angles: Iterable[tuple[int, float | None]]) -> list[str]:
     return [
         f"{share:.0%} of the weights are more than {UNRELATED_DEGREES:g} degrees apart: the parents share no ancestor, "
         "and a merge of unrelated weights is noise. Train the chip model from the chat model, or from its base"
+    ]
+
+
+def doubt_places(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
+    """Whether a few kinds of weights are far apart in parents that are near otherwise: one keeps them in another form.
+
+    tensors: (name, elements, theta in radians); those of a name but for the layer are of a kind. Biases do not count:
+    what began as zeros has any direction.
+    """
+    kinds: dict[str, list[float]] = {}
+    known = [(name, count, math.degrees(theta)) for name, count, theta in tensors if theta is not None and count > 1]
+    for name, _, degrees in known:
+        if name.endswith("weight"):
+            kinds.setdefault(LAYER_NUMBER.sub(".*.", name), []).append(degrees)
+    far = {kind: middle for kind, degrees in kinds.items() if (middle := median(degrees)) > UNRELATED_DEGREES}
+    apart = sum(count for _, count, degrees in known if degrees > UNRELATED_DEGREES)
+    if not far or apart > sum(count for _, count, _ in known) / 2:  # then all are: doubt_angles says it
+        return []
+    near = median(degrees for kind, one in kinds.items() if kind not in far for degrees in one)
+    return [
+        f"{join(sorted(far))}: {min(far.values()):.0f} degrees apart or more, where other weights are {near:.1f}. Does "
+        "one parent keep them in another form, such as the rows of q and k in the order of another rotary embedding, a "
+        "transposed matrix, or a norm less one? Convert it, or name them in exclude"
     ]
 
 

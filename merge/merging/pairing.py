@@ -34,10 +34,12 @@ from merge.merging.vocabularies import (
     find_vocabulary,
 )
 from merge.models.checkpoint import TensorSource, TensorSpec
+from merge.models.config import find_default
 from merge.models.vocabulary import RowMap, Vocabulary, match_rows
 from merge.recipe import Recipe
 
 HEAD = "lm_head.weight"
+TIES = "tie_word_embeddings"
 # Below it, most of the output would be a copy of one parent, because names or tokens do not fit.
 SMALLEST_SHARE = 0.5
 
@@ -65,12 +67,7 @@ class Pair:
         if self.lacks_head:
             return False
         stored = (HEAD in self.chip.specs) != (HEAD in self.chat.specs)
-        said = {
-            bool(source.config["tie_word_embeddings"])
-            for source in (self.chip, self.chat)
-            if "tie_word_embeddings" in source.config
-        }
-        return stored or len(said) == 2
+        return stored or (None not in (ties := find_ties(self.chip, self.chat)) and ties[0] != ties[1])
 
 
 def check_pair(
@@ -89,6 +86,7 @@ def check_pair(
     )
 
     found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
+    found += compare_ties(chip, chat)
     found += compare_vocabularies(chip_vocab, chat_vocab) + compare_cutting(chip.folder, chat.folder)
     if quantised := find_quantised(chip, "chip") + find_quantised(chat, "chat"):
         found += quantised  # its tensors are not the weights: nothing is said of them
@@ -200,16 +198,36 @@ def compare_specs(
     return found
 
 
+def find_ties(chip: TensorSource, chat: TensorSource) -> tuple[bool | None, bool | None]:
+    """Whether each parent's head is its embedding, as far as configs say.
+
+    Where one says it, the other with a head of its own means its architecture's default, by which an engine decides.
+    """
+
+    def find(source: TensorSource, other: TensorSource) -> bool | None:
+        """Of one parent."""
+        said = source.config.get(TIES)
+        if said is None and HEAD in source.specs and other.config.get(TIES) is not None:
+            said = find_default(source.config, TIES)
+        return None if said is None else bool(said)
+
+    return find(chip, chat), find(chat, chip)
+
+
+def compare_ties(chip: TensorSource, chat: TensorSource) -> list[Mismatch]:
+    """The mismatch of two parents of which one ties its head, and the other does not."""
+    ours, theirs = find_ties(chip, chat)
+    if ours is None or theirs is None or ours == theirs:
+        return []
+    return [Mismatch(f"config {TIES}: chip {ours}, chat {theirs}", "embeddings")]
+
+
 def has_lost_head(source: TensorSource) -> bool:
     """Whether the config says that the head is a tensor of its own, and that tensor is missing.
 
     That happens when a model is saved from its inner model, which has no head.
     """
-    return (
-        HEAD not in source.specs
-        and source.config.get("tie_word_embeddings") is False
-        and find_embedding(source.specs) is not None
-    )
+    return HEAD not in source.specs and source.config.get(TIES) is False and find_embedding(source.specs) is not None
 
 
 def check_base(

@@ -35,7 +35,7 @@ from merge.merging.pairing import HEAD, Pair, by_number, has_lost_head
 from merge.merging.vocabularies import VOCABULARY_TENSORS, find_embedding
 from merge.models.checkpoint import TensorSource, TensorSpec
 from merge.models.vocabulary import RowMap
-from merge.recipe import BASE_METHODS, Lam, Recipe
+from merge.recipe import BASE_METHODS, Lam, Recipe, Rule
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 FLOAT_NAMES = {short: name for name, short in OUTPUT_DTYPES.items()}
@@ -121,7 +121,7 @@ def make_plan(recipe: Recipe, pair: Pair) -> tuple[TensorPlan, ...]:
     """
     names = choose_names(recipe, pair)
     depths = count_layers(names)
-    if problems := _find_idle_patterns(recipe, names, depths) + _find_bad_slices(recipe, depths):
+    if problems := _find_idle_patterns(recipe, names, depths) + _find_bad_slices(recipe, names, pair, depths):
         raise RecipeError("recipe", problems)
     dtypes = find_dtypes(recipe, pair)
     plans = {name: _plan_tensor(recipe, pair, name, depths, dtypes) for name in names}
@@ -298,13 +298,19 @@ def find_lam(recipe: Recipe, name: str, depths: Mapping[str, int]) -> float:
         return 0.5
     if weights := find_weights(recipe, name, depths):
         return weights["chip"] / total if (total := math.fsum(weights.values())) else 0.0
-    layer, depth = find_layer(name), find_depth(name, depths)
-    for rule in recipe.schedule:
-        in_layers = rule.layers is None or (layer is not None and rule.layers[0] <= layer <= rule.layers[1])
-        if in_layers and (rule.tensors is None or fnmatchcase(name, rule.tensors)):
-            first, last = rule.layers or (0, depth - 1)
-            return interpolate_lam(rule.lam, name, first, min(last, depth - 1))
-    return interpolate_lam(recipe.lam, name, 0, depth - 1)
+    depth = find_depth(name, depths)
+    rule = next((rule for rule in recipe.schedule if fits_rule(rule, name)), None)
+    if rule is None:
+        return interpolate_lam(recipe.lam, name, 0, depth - 1)
+    first, last = rule.layers or (0, depth - 1)
+    return interpolate_lam(rule.lam, name, first, min(last, depth - 1))
+
+
+def fits_rule(rule: Rule, name: str) -> bool:
+    """Whether a [[schedule]] rule is about a tensor."""
+    layer = find_layer(name)
+    in_layers = rule.layers is None or (layer is not None and rule.layers[0] <= layer <= rule.layers[1])
+    return in_layers and (rule.tensors is None or fnmatchcase(name, rule.tensors))
 
 
 def find_weights(recipe: Recipe, name: str, depths: Mapping[str, int]) -> dict[str, float]:
@@ -334,15 +340,39 @@ def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
     return lam[left] + (lam[left + 1] - lam[left]) * (position - left)
 
 
-def _find_bad_slices(recipe: Recipe, depths: Mapping[str, int]) -> list[str]:
-    if recipe.slices and len(depths) != 1:
+def find_layers(recipe: Recipe) -> list[int]:
+    """The parents' layer of each layer of the output, as the slices give it."""
+    return [layer for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]
+
+
+def _find_bad_slices(recipe: Recipe, names: Iterable[str], pair: Pair, depths: Mapping[str, int]) -> list[str]:
+    if not recipe.slices:
+        return []
+    if len(depths) != 1:
         return [f"[[slice]] needs a model with one stack of layers, and this one has {len(depths)}"]
-    return [
+    [depth] = depths.values()
+    problems = [
         f"slice {number}: layers {list(each.layers)} reach beyond the parents' last layer, {depth - 1}"
-        for depth in depths.values()
         for number, each in enumerate(recipe.slices, start=1)
         if each.layers[1] >= depth
     ]
+    return problems or _find_moved_kinds(recipe, names, pair, depth)
+
+
+def _find_moved_kinds(recipe: Recipe, names: Iterable[str], pair: Pair, depth: int) -> list[str]:
+    """Layers that come where the architecture has another kind of layer, without a list in the config that says so."""
+    parts: dict[int, set[str]] = {}
+    for name in names:
+        if match := LAYER.match(name):
+            parts.setdefault(int(match["number"]), set()).add(name[match.end() :])
+    if any(isinstance(value, list) and len(value) == depth for value in pair.chat.config.values()):
+        return []
+    return [
+        f"layer {layer} comes in the place of layer {place}, which has other tensors: the architecture decides by the "
+        "number which layer has which (allowed: layers of one kind)"
+        for place, layer in enumerate(find_layers(recipe))
+        if parts.get(layer) != parts.get(min(place, depth - 1))
+    ][:1]
 
 
 def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depths: Mapping[str, int]) -> list[str]:
@@ -353,6 +383,7 @@ def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depths: Mapping[st
     patterns += [
         (f"schedule {n}: tensors", rule.tensors) for n, rule in enumerate(recipe.schedule, start=1) if rule.tensors
     ]
+    patterns += [("dtypes:", pattern) for pattern, _ in recipe.dtypes]
     example = min(names, key=lambda name: (find_layer(name) != 0, name), default="")
     problems = [
         f"{where} {pattern!r} fits no tensor (a name is for example {example})"
@@ -365,6 +396,13 @@ def _find_idle_patterns(recipe: Recipe, names: Iterable[str], depths: Mapping[st
             problems.append(
                 f"schedule {number}: layers {list(rule.layers)} reach beyond the model's last layer, {depth - 1}"
             )
+    deciding = {next((n for n, rule in enumerate(recipe.schedule) if fits_rule(rule, name)), None) for name in names}
+    if not problems:
+        problems = [
+            f"schedule {n + 1} decides no tensor: rules before it take all that it fits. Put it before them"
+            for n in range(len(recipe.schedule))
+            if n not in deciding
+        ]
     return problems
 
 

@@ -10,26 +10,32 @@ from __future__ import annotations
 
 import json
 import re
-from collections.abc import Collection, Iterator, Mapping
+from collections.abc import Collection, Iterable, Iterator, Mapping
 from pathlib import Path
 from typing import Any
 
 from merge.merging.mismatch import Mismatch
+from merge.models.beside import find_companions
 from merge.models.checkpoint import TensorSource, hash_whole, read_json_object, read_text
 from merge.models.config import names_token
-from merge.models.vocabulary import MERGES, TOKENIZER, Vocabulary, read_merges, read_tokens
+from merge.models.vocabulary import LINES, MERGES, TABLE, TOKENIZER, Vocabulary, read_merges, read_tokens
 
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|shared|embeddings|tok_embeddings)\.weight")
 # Tensors with a row per token.
 VOCABULARY_TENSORS = re.compile(rf"{EMBEDDINGS.pattern}|(.+\.)?(lm_head|embed_out|proj_out)\.(weight|bias)")
 # Tokens that a template writes and nobody types: <|im_end|>, [INST]
 MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
+TRIED = 200  # added tokens with which texts are cut to compare
 EXAMPLES = 3  # tokens named in a mismatch
 # Parts of a tokenizer.json that decide how text is cut, beside the table and the merges
 CUTTING = ("normalizer", "pre_tokenizer")
 CUTTING_MODEL = ("type", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
 # Tokenizers in one file of another form, compared as a whole
-WHOLE_FILES = ("tokenizer.model", "spiece.model", "sentencepiece.bpe.model", "tekken.json")
+WHOLE_FILES = re.compile(r".+\.(model|tiktoken|spm|vocab)|tekken\.json|vocab\.bpe|bpe\.codes")
+TABLES = (TOKENIZER, TABLE, LINES)
+# Of added tokens, how a text around them is cut; and where there is no tokenizer.json, what cuts words
+ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")
+CUTTING_KEYS = ("do_lower_case", "strip_accents", "tokenize_chinese_chars", "do_basic_tokenize")
 # Where a normalizer or a first cut shows: case, accents, width, digits, spaces, code, scripts
 PROBES = (
     "The Set-Up slack of clk_250MHz is -0.125 ns; fix it, don't wait!",
@@ -104,24 +110,45 @@ def compare_cutting(chip: Path, chat: Path) -> list[Mismatch]:
             for what in _compare_documents(ours, theirs)
         ]
 
+    rules, settings = map(_read_rules, (chip, chat)), [_read_settings(folder) for folder in (chip, chat)]
     found = []
-    if all((folder / MERGES).is_file() for folder in (chip, chat)):
-        rules = [
-            [line for line in read_text(folder / MERGES).splitlines() if line.strip() and not line.startswith("#ver")]
-            for folder in (chip, chat)
-        ]
-        if rules[0] != rules[1]:
-            found.append(Mismatch(f"tokenizer: the parents cut text differently, {MERGES} differs", "vocab"))
-    for name in WHOLE_FILES:
-        paths = [folder / name for folder in (chip, chat)]
-        if all(path.is_file() for path in paths) and hash_whole(paths[0]) != hash_whole(paths[1]):
-            found.append(
-                Mismatch(
-                    f"tokenizer: {name} differs, and only {TOKENIZER} can be compared by token. Write both parents' "
-                    "tokenizers with transformers (save_pretrained)"
-                )
-            )
+    if None not in (one := next(rules), other := next(rules)) and one != other:
+        found.append(Mismatch(f"tokenizer: the parents cut text differently, {MERGES} differs", "vocab"))
+    found += [
+        Mismatch(f"tokenizer: the parents cut text differently, {key} is {settings[0][key]!r} and {theirs!r}", "vocab")
+        for key, theirs in settings[1].items()
+        if key in settings[0] and settings[0][key] != theirs
+    ]
+    names = [{name for name in find_companions(folder) if WHOLE_FILES.fullmatch(name)} for folder in (chip, chat)]
+    advice = f"only {TOKENIZER} can be compared by token. Write both parents' tokenizers with transformers"
+    found += [
+        Mismatch(f"tokenizer: {name} differs, and {advice} (save_pretrained)")
+        for name in sorted(names[0] & names[1])
+        if hash_whole(chip / name) != hash_whole(chat / name)
+    ]
+    for folder, own in zip((chip, chat), names, strict=True):
+        own |= {name for name in TABLES if (folder / name).is_file()}
+    if all(names) and not names[0] & names[1] and None in (read_tokens(chip), read_tokens(chat)):
+        held = [" and ".join(sorted(own)) for own in names]
+        found.append(Mismatch(f"tokenizer: the chip parent has {held[0]}, the chat parent {held[1]}, and {advice}"))
     return found
+
+
+def _read_rules(folder: Path) -> list[str] | None:
+    """The merge rules of a folder's tokenizer, as "a b"; None where it has no file of them."""
+    if (folder / TOKENIZER).is_file():
+        document = read_json_object(folder / TOKENIZER)
+        return [" ".join(rule) for rule in read_merges(document, folder / TOKENIZER)]
+    if not (folder / MERGES).is_file():
+        return None
+    return [line for line in read_text(folder / MERGES).splitlines() if line.strip() and not line.startswith("#ver")]
+
+
+def _read_settings(folder: Path) -> dict[str, Any]:
+    """What tokenizer_config.json says of cutting words."""
+    path = folder / "tokenizer_config.json"
+    said = read_json_object(path) if path.is_file() else {}
+    return {key: said[key] for key in CUTTING_KEYS if said.get(key) is not None}
 
 
 def _compare_documents(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> Iterator[str]:
@@ -134,17 +161,24 @@ def _compare_documents(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> It
         *(key for key in CUTTING if (ours.get(key) or None) != (theirs.get(key) or None)),
         *(key for key in CUTTING_MODEL if (ours["model"].get(key) or None) != (theirs["model"].get(key) or None)),
     ]
-    if parts and merges[0] == merges[1] and (probe := _find_probe(ours, theirs)) is not None:
+    added = [
+        {token["content"]: [bool(token.get(flag)) for flag in ADDED_FLAGS] for token in one.get("added_tokens") or []}
+        for one in (ours, theirs)
+    ]
+    changed = sorted(token for token in {**added[0], **added[1]} if added[0].get(token) != added[1].get(token))
+    parts += ["list of added tokens"] if changed else []
+    probes = [*PROBES, *(f"a {token} b{token}c" for token in changed[:TRIED])]
+    if parts and merges[0] == merges[1] and (probe := _find_probe(ours, theirs, probes)) is not None:
         yield f"by another {' and '.join(parts)}: for example {probe!r}"
 
 
-def _find_probe(ours: Mapping[str, Any], theirs: Mapping[str, Any]) -> str | None:
-    """A text that both cut differently; None: they cut all of PROBES alike."""
+def _find_probe(ours: Mapping[str, Any], theirs: Mapping[str, Any], probes: Iterable[str]) -> str | None:
+    """A text that both cut differently; None: they cut all probes alike."""
     from tokenizers import Tokenizer
 
     try:
         one, other = (Tokenizer.from_str(json.dumps(document)) for document in (ours, theirs))
-        for probe in (part for text in PROBES for part in (*text.split(" "), text)):
+        for probe in (part for text in probes for part in (*text.split(" "), text)):
             if one.encode(probe, add_special_tokens=False).ids != other.encode(probe, add_special_tokens=False).ids:
                 return probe
     except Exception:  # the library raises a bare Exception for what it cannot read: then they are not alike

@@ -212,8 +212,12 @@ def read_text(path: Path) -> str:
 
 
 def read_specs(folder: Path) -> dict[str, TensorSpec]:
-    """Every tensor of a model folder: model.safetensors, the shards of its index, or any *.safetensors."""
+    """Every tensor of a model folder: model.safetensors, the shards of its index, or any *.safetensors.
+
+    Raises CheckpointCorrupt: which of them count, engines would not agree on.
+    """
     if (folder / WEIGHTS).is_file():
+        _check_alone(folder)
         return read_header(folder / WEIGHTS)
     if (folder / INDEX).is_file():
         return _read_sharded(folder / INDEX)
@@ -232,7 +236,19 @@ def read_specs(folder: Path) -> dict[str, TensorSpec]:
     return specs
 
 
-def _read_sharded(index: Path) -> dict[str, TensorSpec]:
+def _check_alone(folder: Path) -> None:
+    """Raise CheckpointCorrupt if model.safetensors stands beside shards of an index: transformers reads the one, vLLM
+    the others.
+    """
+    others = sorted(set(_read_weight_map(folder / INDEX).values()) - {WEIGHTS}) if (folder / INDEX).is_file() else []
+    if there := [name for name in others if (folder / name).is_file()]:
+        raise CheckpointCorrupt(
+            f"{folder} holds {WEIGHTS} and beside it {_list(there)}, which {INDEX} names: libraries do not agree which "
+            "of them count. Remove the older ones"
+        )
+
+
+def _read_weight_map(index: Path) -> dict[str, str]:
     weight_map = read_json_object(index).get("weight_map")
     if not isinstance(weight_map, dict) or not weight_map:
         raise CheckpointCorrupt(f"{index}: weight_map is missing or empty. Copy the file anew")
@@ -242,6 +258,11 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
             raise CheckpointCorrupt(
                 f"{index}: tensor {name} is said to be in {shard!r}, which is not a plain name of a safetensors file"
             )
+    return weight_map
+
+
+def _read_sharded(index: Path) -> dict[str, TensorSpec]:
+    weight_map = _read_weight_map(index)
     shards = sorted(set(weight_map.values()))
     if missing := [shard for shard in shards if not (index.parent / shard).is_file()]:
         raise CheckpointNotFound(f"{index.parent} lacks {_list(missing)}, which {INDEX} names. Copy the missing shards")
@@ -249,6 +270,12 @@ def _read_sharded(index: Path) -> dict[str, TensorSpec]:
     if absent := [f"{name} in {shard}" for name, shard in weight_map.items() if name not in headers[shard]]:
         raise CheckpointCorrupt(
             f"{index}: the shards do not hold {_list(absent)}. Copy index and shards anew, from one download"
+        )
+    # Libraries load all that the files hold, and of two tensors of a name the one that they happen to read last
+    if stray := [f"{name} in {shard}" for shard in shards for name in headers[shard] if weight_map.get(name) != shard]:
+        raise CheckpointCorrupt(
+            f"{index}: the shards hold tensors that it does not say are there, {_list(stray)}. Copy index and shards "
+            "anew, from one download"
         )
     return {name: headers[shard][name] for name, shard in weight_map.items()}
 

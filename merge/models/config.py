@@ -18,6 +18,7 @@ import sys
 import warnings
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from functools import lru_cache
 from pathlib import Path
 from typing import Any
 
@@ -47,11 +48,13 @@ STRUCTURE = re.compile(
 )
 SETTINGS = re.compile(
     r"max_window_layers|\w*window_size|attention_chunk_size|num_logits_to_keep|norm_\w+|num_experts_per_tok_?\w+"
+    r"|(rotary|rope)_\w+"
 )
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
 # Where an architecture has names of its own for them
 ROPE_ALIASES = ("rotary_emb_base", "rotary_pct", "rope_local_base_freq", "partial_rotary_factor")
 ROPE_THETA = 10000.0  # the default of transformers
+BY_WINDOW = ("longrope", "su", "yarn")  # without a factor it is the window's, beside the original one
 ROOT = Path(__file__).parents[2]
 VOCAB_SIZE = "vocab_size"
 TEXT = "text_config"
@@ -155,7 +158,20 @@ def describe_rope(config: Mapping[str, Any]) -> dict[str, Any]:
     rope["rope_type"] = rope.pop("type", None) or rope.get("rope_type") or "default"
     if rope.get("partial_rotary_factor") == 1.0:  # all of it, as where nothing is said
         del rope["partial_rotary_factor"]
+    if rope["rope_type"] == "dynamic" or (rope["rope_type"] in BY_WINDOW and rope.get("factor") is None):
+        rope["max_position_embeddings"] = config.get("max_position_embeddings")  # frequencies are scaled by it
     return dict(sorted(rope.items()))
+
+
+def find_default(config: Mapping[str, Any], key: str) -> Any:
+    """What transformers takes for a key that a config lacks; None: that is not known."""
+    return _find_default(json.dumps(config, sort_keys=True, default=str), key)
+
+
+@lru_cache
+def _find_default(text: str, key: str) -> Any:
+    [filled] = fill_defaults([json.loads(text)])
+    return None if filled is None else filled.get(key)
 
 
 def fill_defaults(configs: Sequence[Mapping[str, Any]]) -> list[dict[str, Any] | None]:
@@ -221,8 +237,10 @@ def _walk(
     idle = {*ROPE_KEYS, *aliases, *(("architectures",) if path else ())}
     if ours.get("use_sliding_window") is False and theirs.get("use_sliding_window") is False:
         idle |= {"sliding_window", "max_window_layers"}
+    # In a table of its own, such as a router's, top_k and temperature are no matter of how text is written
+    is_part = bool(path) and not path.removesuffix(".").endswith("_config")
     for key in either:
-        if key in idle or is_harmless(key):
+        if key in idle or (HARMLESS_PARTS.fullmatch(key) if is_part else is_harmless(key)):
             continue
         one, other = ours.get(key), theirs.get(key)
         if is_structure(key) and (one is None or other is None):
