@@ -298,6 +298,14 @@ def test_tokens_that_are_never_written_move_with_the_vocabulary(pair: Path, caps
     }
 
 
+@pytest.mark.parametrize(("base", "is_doubted"), [("chip", True), ("chat", False)])
+def test_a_base_that_is_the_chip_parent_is_doubted(
+    pair: Path, capsys: pytest.CaptureFixture[str], base: str, *, is_doubted: bool
+) -> None:
+    found = run(pair, capsys, 'method = "task_arithmetic"', f'[base]\nmodel = "{base}"\n')
+    assert ("warning: the base is the chip parent, which so adds nothing" in found) is is_doubted
+
+
 RULES = '[[schedule]]\ntensors = "*.mlp.*"\nlam = 0.2\n[[schedule]]\ntensors = "*.up_proj.*"\nlam = 0.9\n'
 
 

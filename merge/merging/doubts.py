@@ -61,12 +61,19 @@ def has_idle_head(source: TensorSource) -> bool:
 def doubt_parents(parents: Parents) -> list[str]:
     """What is odd about the parents' contents."""
     found = []
-    adapters = [[adapter.blake3 for adapter in parent.adapters] for parent in (parents.chip, parents.chat)]
-    if parents.chip.blake3 == parents.chat.blake3 and adapters[0] == adapters[1]:
+    if _is_same(parents.chip, parents.chat):
         found.append(SAME)
     for side, parent in parents.by_side().items():
+        if side not in ("chat", "base") and parents.base is not None and _is_same(parent, parents.base):
+            found.append(f"the base is the {side} parent, which so adds nothing: give the model that both come from")
         found += [doubt for adapter in parent.adapters for doubt in _doubt_adapter(side, parent, adapter)]
     return found
+
+
+def _is_same(one: Parent, other: Parent) -> bool:
+    """Whether two parents are one model with the same adapters."""
+    adapters = [[adapter.blake3 for adapter in parent.adapters] for parent in (one, other)]
+    return one.blake3 == other.blake3 and adapters[0] == adapters[1]
 
 
 def _doubt_adapter(side: str, parent: Parent, adapter: Parent) -> list[str]:
