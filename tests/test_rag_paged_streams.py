@@ -44,7 +44,7 @@ def test_a_stream_that_unpacks_to_more_than_the_bound_is_given_up() -> None:
 
 def test_a_pdf_with_a_bomb_in_a_bomb_is_refused_and_a_cut_page_is_read() -> None:
     inner = zlib.compress(zlib.compress(b" " * (4 * MAX_STREAM_BYTES), 9), 9)
-    with pytest.raises(ParseFailed, match="none of its 1 pages can be read"):
+    with pytest.raises(ParseFailed, match=f"pages can be read .unpacked it has more than {MAX_STREAM_BYTES}"):
         parse_pdf(pdf_of(inner, b"/Filter[/FlateDecode/FlateDecode]"))
     lines = b"".join(b"BT /F1 9 Tf 9 %d Td (Line %d of the page) Tj ET\n" % (700 - 9 * row, row) for row in range(70))
     (block,) = parse_pdf(pdf_of(zlib.compress(lines)[:-5], FLATE)).blocks

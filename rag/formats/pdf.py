@@ -30,7 +30,7 @@ from rag.blocks import (
 from rag.errors import ParseFailed
 from rag.paged.layout import Line, find_aligned_tables, join_words, order_lines
 from rag.paged.ocr import recognize_pages
-from rag.paged.streams import bound_streams
+from rag.paged.streams import StreamTooLarge, bound_streams
 
 if TYPE_CHECKING:
     from pdfplumber.page import Page
@@ -83,7 +83,7 @@ def parse_pdf(content: bytes, ocr: str = "") -> Parsed:
     pages, damaged, title = _read_pages(content)
     if not any(page.lines for page in pages) and not (ocr and pages):
         if damaged or not pages:
-            raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read")
+            raise ParseFailed(f"damaged: none of its {len(damaged)} pages can be read{_say_why(damaged)}")
         raise ParseFailed(
             f"scanned or drawn: its {len(pages)} pages hold no text; run text recognition (OCR) on it first"
         )
@@ -101,7 +101,7 @@ def parse_pdf(content: bytes, ocr: str = "") -> Parsed:
         assembler.read(page)
     assembler.flush()
     found = assembler.headings.title or ""
-    notes = [f"{_name_pages(damaged)} cannot be read"] if damaged else []
+    notes = [f"{_name_pages([*damaged])} cannot be read{_say_why(damaged)}"] if damaged else []
     notes += [f"of {_name_pages(pictures)} the pictures are not read: run text recognition (OCR)"] if pictures else []
     blocks = [*assembler.blocks, *_write_recognized(recognized)]
     blocks.sort(key=lambda block: block.page or 0)
@@ -140,8 +140,14 @@ def _vocabulary(pages: list[_PageText]) -> frozenset[str]:
     return frozenset(word.lower() for text in texts for word in _WORD.findall(text))
 
 
-def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
-    """The pages' lines, the numbers of the pages that cannot be read, and the title in the file's metadata."""
+def _say_why(damaged: dict[int, str]) -> str:
+    """The limits that pages met, in brackets; "" for none."""
+    reasons = sorted({reason for reason in damaged.values() if reason})
+    return f" ({'; '.join(reasons)})" if reasons else ""
+
+
+def _read_pages(content: bytes) -> tuple[list[_PageText], dict[int, str], str]:
+    """The pages' lines, the pages that cannot be read with the limit that each met, and the title in the metadata."""
     import pdfplumber
     from pdfminer.pdfdocument import PDFEncryptionError, PDFPasswordIncorrect
     from pdfplumber.utils.exceptions import PdfminerException
@@ -160,15 +166,17 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], list[int], str]:
     if count > MAX_PAGES:
         raise ParseFailed(f"it has {count} pages, more than {MAX_PAGES}: split it")
     pages: list[_PageText] = []
-    damaged: list[int] = []
+    damaged: dict[int, str] = {}
     with pdf:
         for number, page in enumerate(pdf.pages, start=1):
             try:
                 pages.append(_PageText(number, float(page.height), _read_lines(page), _pictured(page)))
             except MemoryError:
                 raise
+            except StreamTooLarge as error:
+                damaged[number] = f"unpacked it has {error}"
             except Exception:  # pdfminer fails in many ways on a damaged page; the others are worth reading
-                damaged.append(number)
+                damaged[number] = ""
             finally:
                 page.close()
         title = pdf.metadata.get("Title") if isinstance(pdf.metadata, dict) else ""
