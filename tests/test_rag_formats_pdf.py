@@ -279,3 +279,10 @@ def test_ordering_loses_no_text(places: list[tuple[float, float, int]]) -> None:
 def test_only_words_divided_by_a_hyphen_are_joined() -> None:
     lines = [Line(text, 0, 1, 0, 1, 10.0) for text in ("set the layer-", "adjustment of M1-", "M5 and -")]
     assert join_lines(lines) == "set the layeradjustment of M1- M5 and -"
+
+
+def test_lists_that_open_in_each_other_without_end_are_refused() -> None:
+    for opening in (b"[", b"[ ", b"<</a ", b"[<</Kids"):
+        content = b"%PDF-1.7\n1 0 obj\n" + opening * 300_000 + b"\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF"
+        with pytest.raises(ParseFailed, match="lists in it stand more than 200 deep"):
+            parse_pdf(content)

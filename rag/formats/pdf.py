@@ -49,6 +49,8 @@ _NUMBER = re.compile(r"\d+|\b[ivxl]+\b")
 _LONGEST_WORD = 60
 _WORD = re.compile(r"[^\W\d_]+(?:-[^\W\d_]+)*")
 _EDGE_NUMBER = re.compile(r"^(\d{1,5})\b|\b(\d{1,5})$")
+# Lists and dictionaries that open in each other; pdfminer keeps a few hundred bytes for each
+_DEEP = re.compile(rb"(?>(?:\[|<<\s*/\w{0,50})\s*){200}")
 _USELESS_TITLE = re.compile(r"^(?:untitled|microsoft word - .*|.*\.(?:docx?|indd|tex|dvi|fm|pdf)|\W*)$", re.IGNORECASE)
 
 
@@ -155,6 +157,8 @@ def _read_pages(content: bytes) -> tuple[list[_PageText], dict[int, str], str]:
     bound_streams()
     if b"%PDF-" not in content[:1024]:
         raise ParseFailed("no PDF: it does not begin as one")
+    if _DEEP.search(content):
+        raise ParseFailed("damaged: lists in it stand more than 200 deep")
     try:
         pdf = pdfplumber.open(BytesIO(content))
         count = len(pdf.pages)
