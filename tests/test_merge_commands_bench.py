@@ -18,12 +18,13 @@ from merge.commands.bench import (
     estimate_merge,
     list_tensors,
     make_pair,
+    measure_large,
     merge_once,
-    run_measured,
-    take_medians,
     time_copies,
 )
-from merge.commands.method_bench import COLUMNS, METHODS, measure_methods, summarise_methods
+from merge.commands.bench_summary import compare_with_aims, summarise_bench, summarise_methods
+from merge.commands.measured import run_measured, take_medians
+from merge.commands.method_bench import COLUMNS, METHODS, WHOLE, measure_methods, measure_whole
 from merge.errors import BenchFailed
 from merge.models.checkpoint import Checkpoint
 
@@ -105,3 +106,73 @@ def test_every_method_is_measured_on_one_tensor_beside_the_geodesic(tmp_path: Pa
         assert methods["geodesic"]["wall_to_geodesic"] == 1.0
         assert all(found["wall_ns"] > 0 for found in methods.values())
     assert len(summarise_methods(document)) == len(METHODS) * len(document)
+    # the same tensor as a user merges it
+    whole = measure_whole(tmp_path / "methods", rounds=1)
+    assert tuple(whole) == WHOLE
+    assert (whole["geodesic"]["wall_to_geodesic"], whole["geodesic"]["cpu_to_geodesic"]) == (1.0, 1.0)
+    assert all(found["cpu_s"] > 0 and found["peak_mb"] > 0 for found in whole.values())
+    assert not (tmp_path / "methods" / "merged").exists()
+
+
+RUN = {"s": 4.0, "wall_s": 4.5, "cpu_s": 6.0, "peak_mb": 190}
+DOCUMENT: dict[str, Any] = {
+    "copy": {"s": 2.0},
+    "ours": RUN,
+    "mergekit": {**RUN, "s": 40.0, "wall_s": 40.0, "peak_mb": 4000},
+    "sizes": [{"layers": 22, "parameters": 1.1e9, **RUN}],
+    "large": [],
+    "threads": {"1": RUN, "2": RUN},
+    "methods": {
+        "elements": 8,
+        "1": {"geodesic": {"wall_ns": 6.0, "cpu_ns": 5.0, "wall_to_geodesic": 1.0, "cpu_to_geodesic": 1.0}},
+        "2": {"geodesic": {"wall_ns": 4.0, "cpu_ns": 5.0, "wall_to_geodesic": 1.0, "cpu_to_geodesic": 1.0}},
+    },
+    "whole": {
+        method: {**RUN, "wall_to_geodesic": wall, "cpu_to_geodesic": cpu}
+        for method, wall, cpu in (("geodesic", 1.0, 1.0), ("ties", 2.9, 3.0), ("della", 3.01, 3.5))
+    },
+    "ratios": {"ours_to_copy": 2.0, "mergekit_to_ours": 8.9},
+    "seconds_per_parameter_ratio_twice_as_deep": 1.0,
+    "estimates": {"merges": [{"parameters": 8e9}]},
+    "kills": {"killed": 3},
+}
+
+
+def test_what_is_asked_stands_beside_what_was_measured_in_one_table() -> None:
+    rows = compare_with_aims(DOCUMENT)
+    assert [(row["measured"], row["aim"], row["reached"]) for row in rows] == [
+        (8.9, "at least 8", True),
+        (2.0, "at most 1.5", False),
+        (2.9, "at most 3", True),
+        (3.0, "at most 3", True),
+        (3.01, "at most 3", False),
+        (3.5, "at most 3", False),
+        (1.5, "at least 1", True),
+        (190, "at most 250", True),
+    ]
+    printed = summarise_bench({**DOCUMENT, "aims": rows})
+    table, _, rest = printed.partition("\n\n")
+    assert [line.endswith("yes") for line in table.splitlines()[1:]] == [row["reached"] for row in rows]
+    for label in ("plain copies", "mergekit slerp", "chipalign, 22 layers", "one large tensor, whole merge, della"):
+        assert label in rest
+
+
+def test_the_largest_merge_measured_is_held_to_the_memory_asked() -> None:
+    large = {"layers": 32, "parameters": 8.03e9, **RUN, "peak_mb": 251}
+    [*_, row] = compare_with_aims({**DOCUMENT, "large": [large]})
+    assert (row["what"], row["reached"]) == ("peak memory at 8.0 B parameters, MB", False)
+    assert "chipalign, 8.0 B parameters" in summarise_bench({**DOCUMENT, "large": [large], "aims": [row]})
+
+
+def test_a_short_run_without_mergekit_and_threads_has_fewer_rows() -> None:
+    methods = {key: found for key, found in DOCUMENT["methods"].items() if key != "2"}
+    rows = compare_with_aims({**DOCUMENT, "ratios": {"ours_to_copy": 1.4}, "methods": methods})
+    assert [row["what"].split(" ")[0] for row in rows] == ["ours", "ties", "ties", "della", "della", "peak"]
+
+
+def test_a_large_pair_is_not_begun_where_the_disk_is_too_small(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr("merge.commands.bench.LARGE_BYTES", 1e18)
+    said: list[str] = []
+    with pytest.raises(BenchFailed, match=r"GB free, 8 B parameters need 1000000000$"):
+        measure_large(tmp_path / "large", said.append)
+    assert said == []

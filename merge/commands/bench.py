@@ -16,7 +16,6 @@ import os
 import platform
 import random
 import shutil
-import statistics
 import subprocess
 import sys
 import time
@@ -26,7 +25,9 @@ from importlib.metadata import version
 from pathlib import Path
 from typing import Any
 
-from merge.commands.method_bench import measure_methods, summarise_methods
+from merge.commands.bench_summary import compare_with_aims
+from merge.commands.measured import run_measured, take_medians
+from merge.commands.method_bench import measure_methods, measure_whole
 from merge.errors import BenchFailed
 
 Say = Callable[[str], None]
@@ -52,6 +53,15 @@ QUICK_SHAPE = {
     "num_key_value_heads": 4,
     "vocab_size": 32000,
 }
+LARGE_LAYERS = 32  # 8.0 B parameters, as Llama 3 has them
+LARGE_SHAPE = {
+    "hidden_size": 4096,
+    "intermediate_size": 14336,
+    "num_attention_heads": 32,
+    "num_key_value_heads": 8,
+    "vocab_size": 128256,
+}
+LARGE_BYTES = 50e9  # of both parents and the output
 NOISE = 1 << 24  # random numbers that weights are cut from, at random places
 LAM = 0.6
 # Runs before the first byte of a parent is read: the only start-up that a comparison with plain copies may leave out.
@@ -77,6 +87,7 @@ class BenchOptions:
     rounds: int = 3
     kills: int = 200
     quick: bool = False  # a pair of 100 M parameters, one round, 20 kills, no mergekit
+    large: bool = False  # one merge of 8 B parameters more: 50 GB
 
     @property
     def shape(self) -> Mapping[str, int]:
@@ -106,7 +117,9 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
 
     say("merging one large tensor by each method")
     methods = _apart(measure_methods, options.folder / "methods", QUICK_ELEMENTS if options.quick else ELEMENTS, rounds)
+    whole = measure_whole(options.folder / "methods", rounds)
     shutil.rmtree(options.folder / "methods")
+    large = [measure_large(options.folder / "large", say)] if options.large else []
 
     say(f"killing a small merge {kills} times")
     small = options.folder / "small"
@@ -114,7 +127,7 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
     killed = asdict(kill_repeatedly(small / "chip", small / "chat", small / "out", kills))
 
     twice, once = sizes[2 * LAYERS], sizes[LAYERS]
-    return {
+    document = {
         **describe_machine(),
         "rounds": rounds,
         **side_by_side,
@@ -125,37 +138,33 @@ def run_bench(options: BenchOptions, say: Say) -> dict[str, Any]:
             twice["s"] / twice["parameters"] / (once["s"] / once["parameters"]), 3
         ),
         "peak_mb_ratio_twice_as_deep": round(twice["peak_mb"] / once["peak_mb"], 3),
+        "large": large,
         "methods": methods,
+        "whole": whole,
         "kills": killed,
     }
+    return {**document, "aims": compare_with_aims(document)}
+
+
+def measure_large(pair: Path, say: Say) -> dict[str, Any]:
+    """One merge of 8 B parameters. Raises BenchFailed: the disk has no room for it."""
+    pair.mkdir()
+    free_bytes = shutil.disk_usage(pair).free
+    if free_bytes < LARGE_BYTES:
+        raise BenchFailed(
+            f"{pair.parent} has {free_bytes / 1e9:.0f} GB free, 8 B parameters need {LARGE_BYTES / 1e9:.0f}"
+        )
+    say("making a pair of 8 B parameters")
+    _apart(make_pair, pair, LARGE_LAYERS, LARGE_SHAPE)
+    say("merging 8 B parameters")
+    run = merge_once(pair)
+    shutil.rmtree(pair)
+    return {"layers": LARGE_LAYERS, "parameters": run["parameters"], **pick(run)}
 
 
 def pick(run: Mapping[str, Any]) -> dict[str, Any]:
     """The compared figures of a run."""
     return {key: run[key] for key in ("s", "wall_s", "cpu_s", "peak_mb")}
-
-
-def summarise_bench(document: Mapping[str, Any]) -> str:
-    """The figures as a table for people."""
-    names = {
-        "copy": "plain copies",
-        "ours": "chipalign",
-        "mergekit": "mergekit slerp",
-        "mergekit_best": "mergekit slerp, best flags",
-    }
-    lines = [f"{'':30}{'s':>8}{'wall s':>8}{'MB':>7}"]
-    runs = [(label, document[name]) for name, label in names.items() if name in document]
-    runs += [(f"chipalign, {size['layers']} layers", size) for size in document["sizes"]]
-    runs += [(f"chipalign, threads: {count}", run) for count, run in document["threads"].items()]
-    lines += [
-        f"{label:30}{run['s']:8.2f}{run.get('wall_s', run['s']):8.2f}{run.get('peak_mb', 0):7.0f}"
-        for label, run in runs
-    ]
-    lines += [f"{name}: {ratio}" for name, ratio in document["ratios"].items()]
-    lines += [f"{name}: {value}" for name, value in document.items() if "twice" in name]
-    lines += summarise_methods(document["methods"])
-    lines += [f"estimated: {merge}" for merge in document["estimates"]["merges"]]
-    return "\n".join([*lines, f"kills: {document['kills']}"]) + "\n"
 
 
 def estimate_all(sizes: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
@@ -218,11 +227,6 @@ def compare(pair: Path, mergekit: Path | None, rounds: int, say: Say) -> dict[st
     return {**medians, "ratios": {name: round(ratio, 2) for name, ratio in ratios.items()}}
 
 
-def take_medians(runs: Sequence[Mapping[str, Any]]) -> dict[str, Any]:
-    """The median of each figure; the largest for memory."""
-    return {key: (max if key == "peak_mb" else statistics.median)(run[key] for run in runs) for key in runs[0]}
-
-
 def measure_ours(pair: Path, rounds: int, threads: int | None = None) -> dict[str, Any]:
     """Medians of our merge."""
     return take_medians([merge_once(pair, threads) for _ in range(rounds)])
@@ -277,28 +281,6 @@ def run_mergekit(program: Path, pair: Path, flags: Sequence[str]) -> dict[str, A
     used, _ = run_measured([str(program), str(recipe), str(out), "--no-copy-tokenizer", *flags])
     shutil.rmtree(out)
     return {"s": used["wall_s"], **used}
-
-
-def run_measured(command: Sequence[str]) -> tuple[dict[str, Any], str]:
-    """({wall seconds, CPU seconds, peak memory with mapped pages}, stdout) of a command.
-
-    The disks have nothing left to write when it starts.
-    """
-    os.sync()
-    started = time.perf_counter()
-    with subprocess.Popen(command, stdout=subprocess.PIPE, stderr=subprocess.DEVNULL, text=True) as process:
-        assert process.stdout is not None
-        printed = process.stdout.read()
-        _, status, used = os.wait4(process.pid, 0)
-        process.returncode = os.waitstatus_to_exitcode(status)
-    wall_s = time.perf_counter() - started
-    if process.returncode != 0:
-        raise BenchFailed(f"`{' '.join(command)}` ended with {process.returncode}. Run it by hand to see why")
-    return {
-        "wall_s": round(wall_s, 2),
-        "cpu_s": round(used.ru_utime + used.ru_stime, 2),
-        "peak_mb": round(used.ru_maxrss / 1024),
-    }, printed
 
 
 def time_copies(pair: Path) -> dict[str, Any]:

@@ -135,6 +135,7 @@ def build_bench_parser() -> argparse.ArgumentParser:
         ),
     )
     parser.add_argument("--quick", action="store_true", help="100 M parameters, once, without mergekit: a minute")
+    parser.add_argument("--large", action="store_true", help="one merge of 8 B parameters more: 50 GB")
     parser.add_argument("--rounds", type=int, default=3, help="how often each is run; medians count (default 3)")
     parser.add_argument(
         "--folder",
@@ -391,12 +392,17 @@ def bench(argv: list[str]) -> int:
     """Run `chipalign merge bench`: the last line of stdout is one JSON document."""
     import tempfile
 
-    from merge.commands.bench import BenchOptions, run_bench, summarise_bench
+    from merge.commands.bench import BenchOptions, run_bench
+    from merge.commands.bench_summary import summarise_bench
 
     args = build_bench_parser().parse_args(argv)
     with tempfile.TemporaryDirectory(prefix="chipalign-bench-", dir=args.folder) as folder:
         options = BenchOptions(
-            Path(folder), tools=MergeSettings.from_env().home / "bench", rounds=args.rounds, quick=args.quick
+            Path(folder),
+            MergeSettings.from_env().home / "bench",
+            rounds=args.rounds,
+            quick=args.quick,
+            large=args.large,
         )
         document = run_bench(options, say)
     if not args.json:

@@ -3,20 +3,26 @@
 Part of `chipalign merge bench`. The ratios are of wall time and of CPU time; the tensor is synthetic: a base, and two
 parents a tenth of its size apart from it.
 
-    measure_methods(Path("folder"), elements=1 << 26, rounds=3)
+    measure_methods(Path("folder"), elements=1 << 26, rounds=3)  # the arithmetic, with reading, writing and SHA-256
+    measure_whole(Path("folder"), rounds=3)  # `chipalign merge` of the same tensor
 """
 
 from __future__ import annotations
 
 import os
+import shutil
 import statistics
+import sys
 import time
 from contextlib import ExitStack
 from pathlib import Path
 from typing import Any
 
+from merge.commands.measured import run_measured, take_medians
+
 COLUMNS = 4096
 SIDES = ("base", "chip", "chat")
+WHOLE = ("geodesic", "ties", "dare", "della")  # as whole merges
 METHODS = ("geodesic", "linear", "task_arithmetic", "ties", "dare", "della")
 NAME = "tensor"
 NOISE = 1 << 22  # random numbers that the tensor is cut from
@@ -99,12 +105,28 @@ def merge_one(folder: Path, rows: int, method: str, threads: int) -> tuple[float
         return time.perf_counter() - wall, time.process_time() - cpu
 
 
-def summarise_methods(document: dict[str, Any]) -> list[str]:
-    """A line for each number of threads and method."""
-    return [
-        f"{method}, one tensor, threads: {threads}: {found['wall_to_geodesic']} times geodesic "
-        f"({found['wall_ns']} ns an element)"
-        for threads, methods in document.items()
-        if threads != "elements"
-        for method, found in methods.items()
-    ]
+def measure_whole(folder: Path, rounds: int) -> dict[str, Any]:
+    """Medians of `chipalign merge` of the tensor that measure_methods left, by method, and the ratios to the geodesic.
+
+    Hashing the parents and the start count here; all threads share the tensor.
+    """
+    runs: dict[str, list[dict[str, Any]]] = {}
+    for _ in range(rounds):
+        for method in WHOLE:
+            runs.setdefault(method, []).append(merge_whole(folder, method))
+    medians = {method: take_medians(each) for method, each in runs.items()}
+    for found in medians.values():
+        for kind in ("wall", "cpu"):
+            found[f"{kind}_to_geodesic"] = round(found[f"{kind}_s"] / medians["geodesic"][f"{kind}_s"], 2)
+    return medians
+
+
+def merge_whole(folder: Path, method: str) -> dict[str, Any]:
+    """Merge the tensor once, as a user does."""
+    recipe, out = folder / f"{method}.toml", folder / "merged"
+    sides = [side for side in SIDES if side != "base" or method != "geodesic"]
+    models = "".join(f'[{side}]\nmodel = "{side}"\n' for side in sides)
+    recipe.write_text(f'[merge]\nmethod = "{method}"\n{models}')
+    used, _ = run_measured([sys.executable, "-m", "chipalign", "merge", str(recipe), "--out", str(out), "--json"])
+    shutil.rmtree(out)
+    return used
