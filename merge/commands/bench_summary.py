@@ -1,6 +1,8 @@
 """What `chipalign merge bench` prints: what is asked of a merge beside what was measured, then all figures.
 
-text = summarise_bench(document)
+It measures nothing.
+
+    text = summarise_bench(document)
 """
 
 from __future__ import annotations
