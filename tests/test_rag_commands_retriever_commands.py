@@ -47,7 +47,7 @@ def adapted(tmp_path_factory: pytest.TempPathFactory) -> tuple[Path, dict[str, A
             }
         )
     )
-    (folder / "asked.jsonl").write_text('{"question": "The blue adder", "answerable": false, "references": []}\n')
+    (folder / "asked.jsonl").write_text('{"question": "The blue adder", "answerable": true, "facts": [["blue"]]}\n')
     command = ["adapt", "retriever", "--docs", str(folder / "docs"), "--out", str(folder / "ours"), "--steps", "1"]
     command += ["--answers", str(folder / "answers.jsonl"), "--exclude", str(folder / "asked.jsonl"), "--json"]
     done = run_command(

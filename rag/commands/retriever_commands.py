@@ -161,8 +161,8 @@ def _make_pairs(
     Those that are used to measure are dropped.
     """
     from rag.index.chunker import chunk_document
-    from rag.sources.questions import read_questions
     from rag.training.examples import read_examples
+    from rag.training.exclusion import read_measured
     from rag.training.training_pairs import (
         drop_known,
         pairs_of_answers,
@@ -183,8 +183,7 @@ def _make_pairs(
         *pairs_of_answers(answers, chunks),
         *pairs_of_questions(questions, chunks),
     ]
-    asked = [question.text for path in args.exclude for question in read_questions(path)]
-    kept = drop_known(pairs, asked)
+    kept = drop_known(pairs, read_measured(args.exclude).questions)
     return chunks, kept, len(pairs) - len(kept)
 
 
