@@ -32,6 +32,14 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
             "fifo.sv: syntax error %Warning-WIDTHTRUNC: top.sv: Operator ASSIGN expects bits",
         ),
         ("% report_checks -to D\nNo paths found.\nnext steps?", "% report_checks -to D No paths found. next steps?"),
+        (
+            "help\nVivado% place_design\nERROR: [Place 30-574] Poor",
+            "vivado ERROR: [Place 30-574] Poor",
+        ),
+        (
+            "icc2_shell> route_auto\nError: no nets (ZRT-001)\nwhy?",
+            "ic compiler icc2_shell> route_auto Error: no nets (ZRT-001) why?",
+        ),
         ("make[2]: *** [Makefile:9: all] Error 2\nmake: leaving", "make[2]: [Makefile: all] Error"),
     ],
 )

@@ -14,6 +14,9 @@ no text that is not a paste.
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable, Iterator
+
+from rag.search.eda_tools import named_eda_tools
 
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
 INFORMATIVE_LINES = (
@@ -37,6 +40,8 @@ _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
     r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
+_PROMPT = re.compile(r"\s*([A-Za-z][\w@:/ -]{0,40}?)[%>]\s")  # "Vivado% place_design", "icc2_shell> ", "innovus 3> "
+_WORD_SIGNS = re.compile(r"[_@:/-]")
 # The end of every failing run, which says nothing of the cause.
 _AFTERMATH = re.compile(
     r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
@@ -58,7 +63,8 @@ _RULE = re.compile(r"[-=_*#.]{3,}|[|]")
 def condense_paste(turn: str) -> str:
     """The turn as it is, or, where lines of it are a log, the lines that matter.
 
-    Those are the person's own lines and the most informative ones of the log, in their order.
+    Those are the person's own lines and the most informative ones of the log, in their order, behind the names of tools
+    whose prompt stands in it.
     """
     read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
     lines = [line for line in read.splitlines() if line.strip()]
@@ -73,7 +79,7 @@ def condense_paste(turn: str) -> str:
         for number, line in enumerate(lines)
         if number in informative or number not in weights
     ]
-    condensed = " ".join(dict.fromkeys(part for part in parts if part))
+    condensed = " ".join(dict.fromkeys(part for part in (*_prompting_tools(lines), *parts) if part))
     return condensed if any(character.isalnum() for character in condensed) else turn
 
 
@@ -99,6 +105,13 @@ def _weigh(line: str) -> float:
         return -1.0
     signs = (_ERROR.search(line), _WARNING.search(line), _ECHO.match(line), _NUMBER.search(line), _INFO.search(line))
     return sum(weight for weight, sign in zip((3.0, 2.0, 1.5, 1.0, -1.0), signs, strict=True) if sign)
+
+
+def _prompting_tools(lines: Iterable[str]) -> Iterator[str]:
+    """The known tools of chip design that wait for commands in a log."""
+    for line in lines:
+        if prompt := _PROMPT.match(line):
+            yield from (names[0] for names in named_eda_tools(f"{prompt[1]} {_WORD_SIGNS.sub(' ', prompt[1])}"))
 
 
 def _strip(line: str) -> str:
