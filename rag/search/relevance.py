@@ -19,10 +19,10 @@ BY_TOKEN = (-11.65, 5.12, 5.50, -1.90, 4.87, -1.63, -4.27, -2.41, 0.67, -13.90, 
 # Fitted the day before, without what is new since: fitted anew, a plain question over six documents is refused
 BY_COSINE = (-12.12, 7.28, 7.35, -2.92, 3.18, -2.28, -4.84, 0.0, 0.0, 0.0, 0.0)
 # The same where passages were read with the question; the last one is of the reading. Fitted on 2026-11-30 to 1,809
-# questions, those above and data/eval/unseen.jsonl; then 0.42 was taken from the first one, so that the threshold of
-# 0.35 refuses what 0.45 would: with reading, a refusal is right more often.
-READ_BY_TOKEN = (-7.88, 4.33, 2.49, -2.66, 4.25, -1.23, -4.66, -1.40, 0.62, -14.17, -5.53, 0.98)
-READ_BY_COSINE = (-12.77, 9.16, 6.22, -2.47, 3.45, -1.01, -5.14, -1.60, 1.05, 0.0, 0.0, 1.00)
+# questions, those above and data/eval/unseen.jsonl; then 0.21 was taken from the first one, so that the threshold of
+# 0.35 refuses what 0.4 would: with reading, a refusal is right more often.
+READ_BY_TOKEN = (-7.60, 5.34, 1.89, -3.22, 4.27, -1.49, -4.79, -1.30, 0.24, -12.13, -5.36, 1.02)
+READ_BY_COSINE = (-11.60, 9.27, 5.67, -3.19, 3.41, -1.07, -5.31, -1.55, 0.70, 0.0, 0.0, 1.03)
 # Between these the signs of the search leave a doubt, and reading is worth its time
 DOUBT = (0.02, 0.98)
 # What is unknown to n passages counts n / (n + FEW_PASSAGES): a handful of pages lacks many an ordinary word.
