@@ -29,6 +29,7 @@ _SILENT = re.compile(
     r"literalinclude|include|mermaid|auto\w+|tableofcontents|figure)\b",
     re.IGNORECASE,
 )
+_WITH_DIRECTIVES = frozenset({"Markdown", "reStructuredText"})
 _PICTURE = re.compile(r"^\s*\.\. (\|[^|]+\|) image::", re.MULTILINE)  # of reStructuredText, by its name
 _HEADING = re.compile(r" {0,3}#{1,6} ")  # of Markdown
 # What a line begins with that its format's marks make of it: names and options of directives, targets, comments, tags.
@@ -99,8 +100,9 @@ def _lines_of_text(text: str, kind: str) -> Iterator[SourceLine]:
         indent = len(line) - len(line.lstrip())
         if line.strip() and indent <= silent:
             silent = -1
-        if silent < 0 and (_SILENT.match(line) or (kind == "reStructuredText" and _COMMENT.match(line))):
-            silent, reason = indent, "directives that say nothing" if _SILENT.match(line) else "comments"
+        is_directive = kind in _WITH_DIRECTIVES and _SILENT.match(line) is not None
+        if silent < 0 and (is_directive or (kind == "reStructuredText" and _COMMENT.match(line))):
+            silent, reason = indent, "directives that say nothing" if is_directive else "comments"
         if silent >= 0:
             yield SourceLine(line, reason)
         elif any(name in line for name in pictures) and not re.search(r"\w", _drop(pictures, line)):
