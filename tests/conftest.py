@@ -51,16 +51,17 @@ hypothesis.settings.load_profile("any machine")
 # leave the others without work at the end
 LONGEST = (
     "test_stack",
+    "test_ui_page",
     "test_serve_evaluation_experiment_experiment_commands",
     "test_serve_running_commands",
     "test_rag_hostile",
-    "test_ui_page",
-    "test_rag_commands_reader_commands",
+    "test_merge_training_training",
+    "test_ui_page_chat_app",
+    "test_merge_commands_merge_commands",
     "test_rag_training_contrastive",
-    "test_rag_commands_retriever_commands",
     "test_merge_training_triplet_commands",
-    "test_merge_training_model_commands",
-    "test_merge_merging_journal",
+    "test_serve_evaluation_qa_qa_commands",
+    "test_rag_commands_index_commands",
 )
 SIX_DOCUMENTS = {  # title: text
     "Antenna repair": (
