@@ -4,6 +4,7 @@ ones.
 
 from __future__ import annotations
 
+from collections.abc import Callable
 from contextlib import suppress
 
 import pytest
@@ -12,7 +13,8 @@ from hypothesis import strategies as st
 
 from rag.blocks import Parsed
 from rag.errors import ParseFailed
-from rag.formats.html_page import parse_html
+from rag.formats.html_page import MAX_TAGS, parse_html
+from rag.formats.xml_page import parse_xml
 from tests.rows import for_each
 
 SPHINX = """<!DOCTYPE html><html lang="en"><head><meta charset="utf-8"/><title>\
@@ -187,3 +189,9 @@ def test_a_logo_in_a_box_is_no_title_and_a_notice_of_rights_no_text() -> None:
     parsed = parse_html(f"<body>{body}</body>".encode())
     assert parsed.title == "route"
     assert [block.text for block in parsed.blocks] == ["Routes.", "Copyright notices are checked."]
+
+
+@for_each("parse", [parse_html, parse_xml])
+def test_a_page_of_more_tags_than_memory_should_hold_is_refused(parse: Callable[[bytes], Parsed]) -> None:
+    with pytest.raises(ParseFailed, match=f"it has more than {MAX_TAGS} tags: split it"):
+        parse(b"<html><body><table><tr>" + b"<td>a" * MAX_TAGS + b"</tr></table></body></html>")

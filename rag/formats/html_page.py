@@ -75,6 +75,7 @@ _PARTED = _BLOCK_TAGS | {"br"}  # these begin on a line of their own
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
 _DECLARED = re.compile(rb"charset\s*=|<\?xml[^>]*encoding", re.IGNORECASE)
+MAX_TAGS = 2_000_000  # of a page; a tree of them takes some 200 MiB, a manual on one page has a fourth
 # libxml2 itself stops at 256; a page for people has at most 30 levels. Deeper content is read as plain text.
 _MAX_DEPTH = 150
 _LONGEST_REPEATED = 200  # characters of a cell that stands in each row that it spans
@@ -88,6 +89,7 @@ def parse_html(content: bytes) -> Parsed:
     import lxml.etree
     from lxml import html
 
+    check_tags(content)
     content, encoding, guessed = _find_encoding(content)
     try:
         root = html.document_fromstring(
@@ -99,6 +101,15 @@ def parse_html(content: bytes) -> Parsed:
         ) from error
     page_title = " ".join((root.findtext(".//title") or "").split())
     return replace(read_tree(root, page_title), encoding=guessed)
+
+
+def check_tags(content: bytes) -> None:
+    """Look at a page before it becomes a tree.
+
+    Raises ParseFailed: it has more tags than memory should hold.
+    """
+    if content.count(b"<") > MAX_TAGS:
+        raise ParseFailed(f"it has more than {MAX_TAGS} tags: split it")
 
 
 def read_tree(root: HtmlElement, page_title: str) -> Parsed:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 from rag.blocks import Parsed
 from rag.errors import ParseFailed
 from rag.formats.encodings import read_text
-from rag.formats.html_page import read_tree
+from rag.formats.html_page import check_tags, read_tree
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
@@ -59,6 +59,7 @@ def parse_xml(content: bytes) -> Parsed:
     """
     from lxml import etree, html
 
+    check_tags(content)
     parser = etree.XMLParser(
         resolve_entities=False, no_network=True, recover=True, remove_comments=True, remove_pis=True
     )
