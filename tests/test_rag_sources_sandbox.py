@@ -29,12 +29,7 @@ from rag.sources.sandbox import Sandbox
 from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
-# Each line doubles the text that the last one expands to.
-EXPONENTIAL = (
-    "`define A0 x\n"
-    + "".join(f"`define A{number} `A{number - 1} `A{number - 1}\n" for number in range(1, 60))
-    + "`A59\n"
-)
+SLOW = b"a\n\n" * 1_500_000  # a second for each of its megabytes, and more
 
 
 def limited(timeout_s: float = 30, memory_mb: int = 2048) -> RagSettings:
@@ -81,7 +76,7 @@ def test_a_file_that_takes_too_long_is_given_up_and_the_next_one_is_read() -> No
         with pytest.raises(
             ParseFailed, match=r"takes longer than 1 s \(CHIPALIGN_PARSE_TIMEOUT_S\)|_PARSE_MEMORY_MB|crashed"
         ):
-            opened.read("bomb.v", EXPONENTIAL.encode())
+            opened.read("slow.txt", SLOW)
         assert opened.read("a.v", b"module a; endmodule")[1].blocks[0].heading_path == ("module a",)
 
 
@@ -127,16 +122,16 @@ def test_a_large_file_may_take_longer_than_a_small_one() -> None:
 
 def test_files_are_read_at_a_time_and_one_that_ends_its_child_costs_no_other() -> None:
     with Sandbox(limited(1)) as opened, ThreadPoolExecutor(3) as threads:
-        files = {f"{number}.v": b"module a; endmodule" for number in range(6)} | {"bomb.v": EXPONENTIAL.encode()}
+        files = {f"{number}.v": b"module a; endmodule" for number in range(6)} | {"slow.txt": SLOW}
         reasons = dict(zip(files, threads.map(partial(read_or_refuse, opened), files, files.values()), strict=True))
         assert len(opened._pool._idle) <= 3
-    assert [name for name, reason in reasons.items() if reason] == ["bomb.v"]
+    assert [name for name, reason in reasons.items() if reason] == ["slow.txt"]
 
 
 def test_closing_a_sandbox_ends_what_it_is_reading() -> None:
     opened = Sandbox(limited())
     with ThreadPoolExecutor(1) as threads:
-        reading = threads.submit(read_or_refuse, opened, "bomb.v", EXPONENTIAL.encode())
+        reading = threads.submit(read_or_refuse, opened, "slow.txt", SLOW)
         while not opened._pool._busy:
             time.sleep(0.01)
         opened.close()
