@@ -93,6 +93,35 @@ def test_shards_that_contradict_their_index_are_refused(
     assert said in found if said else "refused" not in found
 
 
+def test_a_shard_that_is_missing_without_an_index_is_missed(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side in ("chip", "chat"):
+        (pair / side / "model.safetensors").rename(pair / side / "model-00001-of-00002.safetensors")
+    assert "chip lacks model-00002-of-00002.safetensors, by the names of the others" in run(pair, capsys)
+    for side in ("chip", "chat"):
+        save_file({"more": torch.ones(2)}, pair / side / "model-00002-of-00002.safetensors")
+    assert "refused" not in run(pair, capsys)
+
+
+@pytest.mark.parametrize(("layers", "is_doubted"), [(3, True), (2, False), (1, False)])
+def test_a_config_with_more_layers_than_weights_is_doubted(
+    pair: Path, capsys: pytest.CaptureFixture[str], layers: int, *, is_doubted: bool
+) -> None:
+    for side in ("chip", "chat"):
+        rewrite_config(pair / side, num_hidden_layers=layers)
+    found = run(pair, capsys)
+    assert ("config.json says 3 layers, and the weights have 2: is a file missing" in found) is is_doubted
+
+
+def test_pictures_that_are_prepared_otherwise_are_told(pair: Path, capsys: pytest.CaptureFixture[str]) -> None:
+    for side, mean, kind in (("chip", 0.1, "Fast"), ("chat", 0.5, "")):
+        said = {"image_mean": [mean] * 3, "patch_size": 14, "image_processor_type": f"CLIPImageProcessor{kind}"}
+        (pair / side / "preprocessor_config.json").write_text(json.dumps(said))
+    found = run(pair, capsys)
+    assert (
+        "warning: preprocessor_config.json of the parents differs (image_mean); the chat parent's goes along" in found
+    )
+
+
 def turn_rows(folder: Path) -> None:
     """Queries and keys with rows in the order of the other rotary embedding: pairs beside each other."""
     for name, tensor in read_tensors(folder).items():

@@ -24,7 +24,7 @@ from typing import Any
 
 from merge.errors import CheckpointCorrupt, RecipeError
 from merge.merging.pairing import Pair
-from merge.merging.plan import FLOAT_NAMES, find_dtypes, find_layers
+from merge.merging.plan import DEPTH_KEYS, FLOAT_NAMES, find_dtypes, find_layers
 from merge.merging.templates import find_template, replace_template
 from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
@@ -42,7 +42,6 @@ PARSED = (GENERATION, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_templat
 LISTED_IDS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids")
 CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name a model's own code
 ABOUT_LAYERS = re.compile(r".*(layer|block_type|idxs?$).*")
-DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")
 
 
 @dataclass(frozen=True)

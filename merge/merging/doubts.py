@@ -9,10 +9,13 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Iterable
+from pathlib import Path
 from statistics import median
 
 from merge.errors import join
+from merge.merging.loading import PROCESSORS
 from merge.merging.pairing import HEAD, TIES, Pair
+from merge.merging.plan import DEPTH_KEYS, count_layers
 from merge.merging.templates import has_template
 from merge.merging.vocabularies import find_embedding
 from merge.models.beside import find_companions, is_tokenizer_file
@@ -24,6 +27,7 @@ from merge.recipe import Recipe
 # Of models with a common ancestor it is a few degrees; random directions in as many dimensions are at right angles
 UNRELATED_DEGREES = 45.0
 LAYER_NUMBER = re.compile(r"\.\d+\.")
+NAMES_CLASS = re.compile(r"_.*|.*_(type|class)|auto_map")
 COMPARED = 4096  # numbers of a head and an embedding
 SAME = "both parents are the same model, so that the merge is a copy of it"
 ROUNDING_SHARE = 0.1  # of what a merge changes, lost again in the output's dtype
@@ -40,12 +44,34 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
         found.append("the chip parent has a chat template and the chat parent has none: are the two swapped?")
     elif not any(map(is_tokenizer_file, find_companions(pair.chip.folder))):
         found.append("the chip parent has no tokenizer: that its rows are the chat parent's tokens is not known")
+    found += doubt_depth(pair.chat) + doubt_processors(pair.chip.folder, pair.chat.folder)
     found += [
         f"the {side} parent says that its head is its embedding ({TIES}), and stores another {HEAD}: vLLM takes the "
         f"embedding, transformers 5 the head. Remove one of them, or set {TIES}"
         for side, source in (("chip", pair.chip), ("chat", pair.chat))
         if has_idle_head(source)
     ]
+    return found
+
+
+def doubt_depth(source: TensorSource) -> list[str]:
+    """Whether a config counts more layers than there are weights for."""
+    said = next((source.config[key] for key in DEPTH_KEYS if type(source.config.get(key)) is int), 0)
+    there = max(count_layers(source.specs).values(), default=0)
+    if not 0 < there < said:
+        return []
+    return [f"config.json says {said} layers, and the weights have {there}: is a file missing in both parents?"]
+
+
+def doubt_processors(chip: Path, chat: Path) -> list[str]:
+    """Whether images, video or sound are prepared otherwise for one parent than for the other."""
+    found = []
+    for name in PROCESSORS:
+        if (chip / name).is_file() and (chat / name).is_file():
+            ours, theirs = read_json_object(chip / name), read_json_object(chat / name)
+            shared = [key for key in sorted(ours.keys() & theirs.keys()) if not NAMES_CLASS.fullmatch(key)]
+            if differing := [key for key in shared if ours[key] != theirs[key]]:
+                found.append(f"{name} of the parents differs ({join(differing)}); the chat parent's goes along")
     return found
 
 

@@ -40,6 +40,7 @@ from merge.recipe import BASE_METHODS, Lam, Recipe, Rule
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 FLOAT_NAMES = {short: name for name, short in OUTPUT_DTYPES.items()}
 HALF = ("BF16", "F16")
+DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # of a config
 LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")

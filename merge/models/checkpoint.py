@@ -37,6 +37,8 @@ DEPTH_LIMIT = 50  # levels of JSON; tokenizers have eight
 SHAPE_LIMIT = 16  # dimensions; convolutions have five
 DESCRIBED = 200  # characters of a wrong value in a message
 SIZE_LIMIT = 2**63  # of a dimension or an offset, so that numbers stay cheap to multiply
+SHARD_NAME = re.compile(r"(.+)-\d{5}-of-(\d{5})\.safetensors")
+MOST_SHARDS = 10_000
 PLAIN_NAME = re.compile(r"[^/\\\x00]+\.safetensors")
 
 
@@ -224,6 +226,10 @@ def read_specs(folder: Path) -> dict[str, TensorSpec]:
     files = sorted(path for path in folder.glob("*.safetensors") if not path.name.startswith("adapter_"))
     if not files:
         raise CheckpointNotFound(f"{folder} holds no safetensors file. Give a folder that holds a whole model")
+    if missing := _find_missing_shards([path.name for path in files]):
+        raise CheckpointNotFound(
+            f"{folder} lacks {_list(missing)}, by the names of the others. Copy the missing shards"
+        )
     specs: dict[str, TensorSpec] = {}
     for path in files:
         header = read_header(path)
@@ -234,6 +240,16 @@ def read_specs(folder: Path) -> dict[str, TensorSpec]:
             )
         specs |= header
     return specs
+
+
+def _find_missing_shards(names: list[str]) -> list[str]:
+    """The shards that names such as model-00001-of-00003.safetensors speak of, and that are not among them."""
+    missing = []
+    for first, count in sorted({(m[1], m[2]) for name in names if (m := SHARD_NAME.fullmatch(name))}):
+        if int(count) <= MOST_SHARDS:
+            wanted = (f"{first}-{n:0{len(count)}}-of-{count}.safetensors" for n in range(1, int(count) + 1))
+            missing += [name for name in wanted if name not in names]
+    return missing
 
 
 def _check_alone(folder: Path) -> None:
