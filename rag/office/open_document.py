@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import re
 import zipfile
+from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
@@ -95,7 +96,7 @@ class _OdtReader:
                 self._enter(_level(child), _text_of(child))
             elif child.tag == f"{_TEXT}p":
                 self._read_paragraph(child)
-            elif child.tag == f"{_TEXT}list":
+            elif child.tag == f"{_TEXT}list" and not _holds_heading(child):
                 self._add("list", "\n".join(_list_lines(child, 0)))
             elif child.tag == f"{_TABLE}table":
                 self._add("table", pipe_table(_rows_of(child)))
@@ -128,6 +129,12 @@ class _OdtReader:
         lines, self._code = self._code, []
         if any(line.strip() for line in lines):
             self.blocks.append(Block("code", fence_code([line.rstrip() for line in lines]), self.headings.path))
+
+
+def _holds_heading(element: _Element) -> bool:
+    """Whether a list stands for the number of a heading: it begins with one."""
+    first = next(element.iter(f"{_TEXT}p", f"{_TEXT}h"), None)
+    return first is not None and first.tag == f"{_TEXT}h"
 
 
 def _level(heading: _Element) -> int:
@@ -187,8 +194,19 @@ def _rows_of(table: _Element) -> list[list[str]]:
     for row in table.iter(f"{_TABLE}table-row"):
         cells: list[str] = []
         for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
-            text = " ".join(" ".join(_text_of(part).split()) for part in cell)
+            text = " ".join(" ".join(_text_of(part).split()) for part in _paragraphs(cell))
             cells += [re.sub(r" +", " ", text).strip()] * _repeated(cell, f"{_TABLE}number-columns-repeated")
         if any(cells):
             rows.append(cells)
     return rows
+
+
+def _paragraphs(cell: _Element) -> Iterator[_Element]:
+    """The paragraphs of a cell, also those of its lists; inner tables have rows of their own."""
+    waiting = list(reversed(cell))
+    while waiting:
+        part = waiting.pop()
+        if part.tag in (f"{_TEXT}p", f"{_TEXT}h"):
+            yield part
+        elif part.tag not in (*_LEFT_OUT, f"{_TABLE}table"):
+            waiting += reversed(part)
