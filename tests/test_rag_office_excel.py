@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import zipfile
 from datetime import date, datetime
 from io import BytesIO
 from typing import Any
@@ -12,6 +13,7 @@ from openpyxl import Workbook
 from rag.errors import ParseFailed
 from rag.office import excel
 from rag.office.excel import parse_excel
+from rag.office.word import MAX_TAGS
 from tests.rows import for_each
 
 
@@ -56,3 +58,11 @@ def test_rows_beyond_the_limit_are_named(monkeypatch: pytest.MonkeyPatch) -> Non
 def test_a_file_that_is_no_workbook_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):
         parse_excel(content)
+
+
+def test_a_workbook_of_more_strings_than_memory_should_hold_is_refused() -> None:
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("xl/sharedStrings.xml", b"<si><t>a</t></si>" * (MAX_TAGS // 4 + 1))
+    with pytest.raises(ParseFailed, match=f"its xl/sharedStrings.xml has more than {MAX_TAGS} tags"):
+        parse_excel(stream.getvalue())

@@ -27,7 +27,7 @@ def parse_excel(content: bytes) -> Parsed:
 
     Raises ParseFailed: the message is the reason.
     """
-    check_zip(content, "Excel workbook", ".xlsx")
+    check_zip(content, "Excel workbook", ".xlsx", "xl/sharedStrings.xml")
     from openpyxl import load_workbook
     from openpyxl.utils.exceptions import InvalidFileException
 

@@ -60,7 +60,7 @@ def parse_docx(content: bytes) -> Parsed:
 
 
 def check_zip(content: bytes, name: str, suffix: str, tree: str = "") -> None:
-    """Look at an office document's table of parts before it is unpacked, and at the part that becomes a `tree`.
+    """Look at an office document's table of parts before it is unpacked, and at the part that is kept whole (`tree`).
 
     Raises ParseFailed: it is encrypted, damaged, or a bomb.
     """
