@@ -161,6 +161,15 @@ def test_a_bias_of_any_direction_is_not_doubted(pair: Path, capsys: pytest.Captu
     assert "warning" not in run(pair, capsys)
 
 
+@pytest.mark.parametrize(("dtype", "is_doubted"), [("float16", True), ("bfloat16", False)])
+def test_a_tensor_of_which_zeros_are_left_is_doubted(
+    pair: Path, capsys: pytest.CaptureFixture[str], dtype: str, *, is_doubted: bool
+) -> None:
+    for side in ("chip", "chat"):
+        rewrite_tensors(pair / side, {Q: 1e-9 * read_tensors(pair / side)[Q]})
+    assert (f"warning: zeros alone are left of {Q}" in run(pair, capsys, f'dtype = "{dtype}"')) is is_doubted
+
+
 def rewrite_ties(folder: Path, *, says: bool | None, head: torch.Tensor | None) -> None:
     """says: None removes the key."""
     path = folder / "config.json"

@@ -12,6 +12,7 @@ from collections.abc import Iterable
 from pathlib import Path
 from statistics import median
 
+from merge.arithmetic.geodesic import TensorResult
 from merge.errors import join
 from merge.merging.loading import PROCESSORS
 from merge.merging.pairing import HEAD, TIES, Pair
@@ -152,6 +153,14 @@ def doubt_places(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
         "one parent keep them in another form, such as the rows of q and k in the order of another rotary embedding, a "
         "transposed matrix, or a norm less one? Convert it, or name them in exclude"
     ]
+
+
+def doubt_zeros(results: Iterable[TensorResult]) -> list[str]:
+    """Whether tensors that are not zero in the parents became so: all their numbers are below the dtype's smallest."""
+    names = [each.name for each in results if each.chip_norm > 0 and each.chat_norm > 0 and each.merged_norm == 0]
+    if not names:
+        return []
+    return [f"zeros alone are left of {join(names)}. Set dtype, or [dtypes] for these, to one of a wider range"]
 
 
 def doubt_rounding(share: float | None, dtype: str) -> list[str]:
