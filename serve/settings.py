@@ -29,6 +29,7 @@ from serve.errors import SettingsError
 parse_url = addresses(example="http://127.0.0.1:8001")
 ON_OFF = ("on", "off")
 ORIGIN = re.compile(r"[a-z][a-z0-9+.-]*://[^/?#\\@\s,*]+")  # of a page; an application's is app://name
+USUAL_PORT = re.compile(r"(?<=^http)(://.*):80$|(?<=^https)(://.*):443$")  # which browsers leave out
 
 
 def read_key(variable: str, text: str) -> str:
@@ -51,7 +52,7 @@ def read_origins(variable: str, text: str) -> str:
     origins = [origin.strip().rstrip("/").lower() for origin in text.split(",") if origin.strip()]
     if not all(ORIGIN.fullmatch(origin) for origin in origins):
         raise Refused(variable, text, "origins with commas, such as https://chat.example.com,http://127.0.0.1:3000")
-    return ",".join(origins)
+    return ",".join(USUAL_PORT.sub(r"\1\2", origin) for origin in origins)
 
 
 @dataclass(frozen=True)

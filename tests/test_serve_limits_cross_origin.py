@@ -105,6 +105,9 @@ def test_options_of_no_browser_and_of_no_path_are_answered_as_before(open_gatewa
     [
         ("https://Chat.Example.com/", "https://chat.example.com"),
         (" http://127.0.0.1:3000 ,app://obsidian.md,", "http://127.0.0.1:3000,app://obsidian.md"),
+        ("https://chat.example.com:443/,http://[::1]:80", "https://chat.example.com,http://[::1]"),
+        ("https://a.example:80,http://a.example:443", "https://a.example:80,http://a.example:443"),
+        ("http://a.example:8080,https://a.example:4430", "http://a.example:8080,https://a.example:4430"),
     ],
 )
 def test_origins_are_read_in_the_form_that_browsers_send(text: str, origins: str) -> None:

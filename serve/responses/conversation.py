@@ -8,7 +8,7 @@ It may wait for a disk: call it in a thread. `stored_conversations` is what clie
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Sequence
+from collections.abc import Sequence
 
 from serve.errors import ConversationNotFound, ItemNotFound, PreviousResponseNotFound, RequestError
 from serve.request_body import shorten
@@ -45,7 +45,7 @@ def gather(database: Database, wanted: ResponsesRequest, items: Sequence[Item]) 
             if conversations.find(read, wanted.conversation) is None:
                 raise no_such_conversation(wanted.conversation, "conversation")
             earlier = conversation_items(read, wanted.conversation)
-            check_room(read, wanted.conversation, earlier, resolved, "input")
+            check_room(read, wanted.conversation, resolved, "input")
     return earlier, resolved
 
 
@@ -92,9 +92,7 @@ def conversation_items(read: Transaction, conversation_id: str) -> list[Item]:
     return items
 
 
-def check_room(
-    read: Transaction, conversation_id: str, earlier: Iterable[Item], items: Sequence[Item], place: str
-) -> None:
+def check_room(read: Transaction, conversation_id: str, items: Sequence[Item], place: str) -> None:
     """Refuse items that a conversation cannot take. Raises RequestError: their ids, or there are too many."""
     count, characters = conversations.measure(read, conversation_id)
     if count + len(items) > MOST_ITEMS or characters > MOST_CHARACTERS:
@@ -103,7 +101,7 @@ def check_room(
             "begin a new one.",
             place,
         )
-    known = {item["id"] for item in earlier}
+    known = conversations.list_ids(read, conversation_id)  # also of what `conversation_items` leaves out
     for number, item in enumerate(items):
         item_id = item.get("id")
         if item_id is None:

@@ -130,10 +130,9 @@ def _resolved(database: Database, items: Sequence[Item]) -> list[Item]:
 
 def _append(change: Transaction, conversation_id: str, items: Sequence[Item]) -> list[Item]:
     """Add items to a conversation. Raises RequestError: no response could be asked with them."""
-    earlier = conversation_items(change, conversation_id)
-    placed = [("conversation", item) for item in earlier]
+    placed = [("conversation", item) for item in conversation_items(change, conversation_id)]
     to_messages([*placed, *((f"items[{number}]", item) for number, item in enumerate(items))], {})
-    check_room(change, conversation_id, earlier, items, "items")
+    check_room(change, conversation_id, items, "items")
     added = [*map(kept, items)]
     conversations.append(change, conversation_id, added)
     return added

@@ -78,6 +78,12 @@ def measure(read: Transaction, conversation_id: str) -> tuple[int, int]:
     return int(count), int(characters)
 
 
+def list_ids(read: Transaction, conversation_id: str) -> set[str]:
+    """The ids of a conversation's items."""
+    sql = "SELECT id FROM conversation_items WHERE conversation_id = ?"
+    return {item_id for (item_id,) in read.rows(sql, (conversation_id,))}
+
+
 def list_items(read: Transaction, conversation_id: str) -> list[Item]:
     """The items of a conversation, the oldest first."""
     sql = "SELECT item FROM conversation_items WHERE conversation_id = ? ORDER BY number"
