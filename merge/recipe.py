@@ -26,9 +26,11 @@ DECISIONS: Mapping[str, tuple[str, ...]] = {
     "embeddings": ("refuse", "tied", "untied"),  # where one parent ties them and the other does not
     "unmatched": ("refuse", "chat", "chip", "union"),  # whose tensors stay, where only one parent has them
     "config": ("refuse", "chat", "chip"),  # whose rope and other settings, where they differ and no shape does
-    # Whose names the output has, where tensors differ only in a prefix such as model.
-    "names": ("refuse", "chat", "chip"),
+    # Whose names the output has, where only these differ; "exact": the chat parent's, if each tensor of
+    # the one is a tensor of the other
+    "names": ("exact", "refuse", "chat", "chip"),
 }
+UNDECIDED = ("exact", "refuse")  # of these values those that choose no parent
 # Which method takes which parameter, and what it takes: (methods, smallest, largest).
 PARAMETERS: Mapping[str, tuple[tuple[str, ...], float, float]] = {
     "density": (("ties", "dare", "della"), 0.0, 1.0),
@@ -116,7 +118,7 @@ class Recipe:
     embeddings: str = "refuse"
     unmatched: str = "refuse"
     config: str = "refuse"
-    names: str = "refuse"
+    names: str = "exact"
     chat_template: str = "chat"  # "chip", "auto", a known form, or Jinja: see CHAT_TEMPLATES
     shard_gb: float = DEFAULT_SHARD_GB  # the largest file of weights
     code: bool = False  # whether the chat parent's Python code is copied; else it is left out
@@ -161,7 +163,7 @@ class Recipe:
             "name": self.name,
         }
         values |= {key: list(value) for key in ("include", "exclude") if (value := getattr(self, key))}
-        values |= {key: value for key in DECISIONS if (value := getattr(self, key)) != "refuse"}
+        values |= {key: value for key in DECISIONS if (value := getattr(self, key)) not in UNDECIDED}
         if self.chat_template != "chat":
             values["chat_template"] = self.chat_template
         if self.shard_gb != DEFAULT_SHARD_GB:

@@ -6,7 +6,7 @@
                    (lam may be a list: values over depth)
                    include = ["model.layers.*"], exclude = ["*norm*"]: what is not merged is the chat parent's
                    vocab, embeddings, unmatched, config, names: what decides where the parents differ; each "refuse" at
-                   first
+                   first, names "exact"
                    code = true: copy the chat parent's Python code, too
                    chat_template = "chat" | "chip" | "auto" | "chatml" | "llama3" | "alpaca" | a text in Jinja
                    shard_gb = 5.0: the largest file of weights

@@ -149,8 +149,8 @@ def names_with_and_without_the_models_own_word(pair: Pair) -> None:
     tensors = {f"bert.{name}": tensor for name, tensor in read_tensors(pair.chip).items()}
     save_file(tensors, pair.chip / "model.safetensors", metadata={"format": "pt"})
     pair.folder = pair.folder / "again"
-    assert 'decide it with names = "chat" | "chip"' in pair.refusal()
-    assert all(torch.equal(tensor, plain[name]) for name, tensor in pair.merge(names="chat").items())
+    assert 'decide it with names = "chat" | "chip"' in pair.refusal(names="refuse")
+    assert all(torch.equal(tensor, plain[name]) for name, tensor in pair.merge().items())
 
 
 @report(239)

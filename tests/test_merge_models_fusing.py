@@ -66,10 +66,12 @@ def test_a_llama_in_fewer_pieces_merges_as_the_one_in_more(tmp_path: Path, fused
     both = {side: fuse(fuse(read_tensors(sides[side]), QKV, "qkv_proj"), GATE_UP, "gate_up_proj") for side in sides}
     save(sides[fused_side], both[fused_side])
     with pytest.raises(ParentsMismatch) as caught:
-        run(make_recipe(**sides), tmp_path / "refused")
+        run(make_recipe(**sides, names="refuse"), tmp_path / "refused")
     assert "in one piece, such as model.layers.0." in str(caught.value)
     assert 'decide it with names = "chat" | "chip"' in str(caught.value)
     assert "unmatched" not in str(caught.value)
+    by_itself = run(make_recipe(**sides), tmp_path / "by-itself")  # under the chat parent's names
+    assert by_itself.keys() == read_tensors(sides["chat"]).keys()
     other = "chat" if fused_side == "chip" else "chip"
     assert_same(run(make_recipe(**sides, names=other), tmp_path / "parts"), plain)
 
@@ -92,8 +94,9 @@ def test_pieces_and_prefixes_and_a_base_and_a_third_parent_go_together(tmp_path:
         fused = fuse(read_tensors(sides[side]), QKV, "qkv_proj")
         save(sides[side], {f"_orig_mod.{name}": tensor for name, tensor in fused.items()})
     with pytest.raises(ParentsMismatch):
-        run(recipe(), tmp_path / "refused")
+        run(recipe(names="refuse"), tmp_path / "refused")
     assert_same(run(recipe(names="chat"), tmp_path / "merged"), plain)
+    assert_same(run(recipe(), tmp_path / "by-itself"), plain)
 
 
 def read_as(folder: Path, other: Mapping[str, Tensor], *, join: bool) -> Tensors:

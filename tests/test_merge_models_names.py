@@ -75,15 +75,16 @@ def test_a_prefix_is_reported_in_one_sentence_with_what_accepts_it(
     rename(chip, new)
     changed = len(read_tensors(chip).keys() - read_tensors(chat).keys())
     for unmatched in ("refuse", "chat", "chip", "union"):
-        text = refusal(make_recipe(chip, chat, unmatched=unmatched), tmp_path / "out")
+        text = refusal(make_recipe(chip, chat, unmatched=unmatched, names="refuse"), tmp_path / "out")
         assert (
             f"1 mismatch: the chip parent's {changed} tensors are the chat parent's {words} (decide it with names = "
             f"{allowed or ''}" in text
         )
         assert "unmatched" not in text
-    merged = run(make_recipe(chip, chat, names="chat"), tmp_path / "out")
-    assert merged.keys() == expected.keys()
-    assert all(torch.equal(tensor, expected[name]) for name, tensor in merged.items())
+    for recipe in (make_recipe(chip, chat, names="chat"), make_recipe(chip, chat)):
+        merged = run(recipe, tmp_path / f"out-{recipe.names}")
+        assert merged.keys() == expected.keys()
+        assert all(torch.equal(tensor, expected[name]) for name, tensor in merged.items())
 
 
 def test_an_inner_model_may_give_its_names_and_its_class_or_take_the_other(
@@ -93,7 +94,7 @@ def test_an_inner_model_may_give_its_names_and_its_class_or_take_the_other(
     rename(chip, lambda name: name.removeprefix("model."))
     rewrite_config(chip, architectures=["LlamaModel"])
     assert "config architectures: chip ['LlamaModel'], chat ['LlamaForCausalLM'] (decide it with names" in refusal(
-        make_recipe(chip, chat), tmp_path / "o"
+        make_recipe(chip, chat, names="refuse"), tmp_path / "o"
     )
     for names, architecture in (("chat", "LlamaForCausalLM"), ("chip", "LlamaModel")):
         merged = run(make_recipe(chip, chat, names=names), tmp_path / f"by-{names}")
@@ -105,7 +106,31 @@ def test_an_inner_model_may_give_its_names_and_its_class_or_take_the_other(
 def test_what_a_trainer_left_in_the_names_is_never_kept(tmp_path: Path, parents: tuple[Path, Path]) -> None:
     rename(parents[0], lambda name: "_orig_mod." + name)
     assert 'names = "chat")' in refusal(make_recipe(*parents, names="chip"), tmp_path / "out")
-    assert 'names = "chip")' in refusal(make_recipe(*parents[::-1], names="chat"), tmp_path / "out")
+    for names in ("chat", "exact"):
+        assert 'names = "chip")' in refusal(make_recipe(*parents[::-1], names=names), tmp_path / "out")
+
+
+def test_names_that_differ_alone_are_merged_and_warned_of(
+    tmp_path: Path, parents: tuple[Path, Path], monkeypatch: pytest.MonkeyPatch, capsys: pytest.CaptureFixture[str]
+) -> None:
+    monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
+    rename(parents[0], lambda name: "_orig_mod." + name)
+    recipe = tmp_path / "r.toml"
+    recipe.write_text(f'[merge]\nmethod = "linear"\n[chip]\nmodel = "{parents[0]}"\n[chat]\nmodel = "{parents[1]}"\n')
+    assert merge([str(recipe), "--out", str(tmp_path / "out")]) == 0
+    said = capsys.readouterr().err
+    assert "with `_orig_mod.`: they are merged as the same, under the chat parent's names" in said
+    assert read_tensors(tmp_path / "out").keys() == read_tensors(parents[1]).keys()
+
+
+def test_names_of_which_one_has_no_counterpart_are_decided_by_the_recipe(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
+    rename(parents[0], lambda name: "_orig_mod." + name)
+    tensors = read_tensors(parents[0])
+    tensors.pop(min(tensors))
+    save_file(tensors, parents[0] / "model.safetensors", metadata={"format": "pt"})
+    assert "decide it with names" in refusal(make_recipe(*parents), tmp_path / "out")
 
 
 def test_a_merge_under_other_names_is_verified_and_inspected(
@@ -119,8 +144,8 @@ def test_a_merge_under_other_names_is_verified_and_inspected(
     assert verified.problems == ()
     assert len(verified.recomputed) == len(read_tensors(parents[1]))
     monkeypatch.setenv("CHIPALIGN_HOME", str(tmp_path / "home"))
-    with pytest.raises(ParentsMismatch, match="with `module"):
-        merge(["inspect", "--chip", str(parents[0]), "--instruct", str(parents[1])])
+    assert merge(["inspect", "--chip", str(parents[0]), "--instruct", str(parents[1])]) == 0
+    capsys.readouterr()
     recipe = tmp_path / "r.toml"
     recipe.write_text(f'[merge]\nnames = "chat"\n[chip]\nmodel = "{parents[0]}"\n[chat]\nmodel = "{parents[1]}"\n')
     assert merge(["inspect", str(recipe), "--json"]) == 0

@@ -31,7 +31,7 @@ class Aligned:
 def align_sources(chip: TensorSource, chat: TensorSource, base: TensorSource | None, names: str) -> Aligned:
     """The sources with the tensor names of the parent that `names` gives.
 
-    "refuse" is for a comparison: it takes the chat parent's.
+    "refuse" is for a comparison: it takes the chat parent's, as "exact" does.
     """
     aligned = Aligned(chip, chat, base)
     if names == "chip":
@@ -48,6 +48,7 @@ def align_sources(chip: TensorSource, chat: TensorSource, base: TensorSource | N
 
 def align_source(source: TensorSource, to: TensorSource, sides: tuple[str, str], aligned: Aligned) -> TensorSource:
     """A source in the form of another; `aligned` hears what was changed. sides: what the two are called."""
+    known, of_class = len(aligned.found), source.config.get("model_type") == to.config.get("model_type")
     joined = find_fusions(to.specs, source.specs, to.config)
     parted = find_fusions(source.specs, to.specs, source.config)
     for fusions, make, joins in ((joined, join_parts, True), (parted, split_whole, False)):
@@ -62,4 +63,8 @@ def align_source(source: TensorSource, to: TensorSource, sides: tuple[str, str],
         is_further = set(sides) != {"chip", "chat"}  # those two decide whose names it takes
         aligned.found.append(Mismatch(describe_names(renamed, *sides), "names", () if is_further else allowed))
         source = Renamed(source, renamed)
+    if of_class and not aligned.refused and source.specs.keys() == to.specs.keys():
+        aligned.found[known:] = [
+            replace(each, is_exact=not each.allowed or sides[1] in each.allowed) for each in aligned.found[known:]
+        ]
     return source

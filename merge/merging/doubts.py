@@ -45,6 +45,7 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
         found.append("the chip parent has a chat template and the chat parent has none: are the two swapped?")
     elif not any(map(is_tokenizer_file, find_companions(pair.chip.folder))):
         found.append("the chip parent has no tokenizer: that its rows are the chat parent's tokens is not known")
+    found += [f"{text}: they are merged as the same, under the chat parent's names" for text in pair.renamed]
     found += doubt_depth(pair.chat) + doubt_processors(pair.chip.folder, pair.chat.folder)
     found += [
         f"the {side} parent says that its head is its embedding ({TIES}), and stores another {HEAD}: vLLM takes the "

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from merge.recipe import DECISIONS, Recipe
+from merge.recipe import DECISIONS, UNDECIDED, Recipe
 
 
 @dataclass(frozen=True)
@@ -18,19 +18,26 @@ class Mismatch:
 
     text: str
     setting: str | None = None
-    allowed: tuple[str, ...] = ()  # the values that decide it; empty: all but "refuse"
+    allowed: tuple[str, ...] = ()  # the values that decide it; empty: all that choose
+    is_exact: bool = False  # it is one of names alone: all tensors of the one are those of the other
 
     def describe(self) -> str:
         """The sentence for the person who wrote the recipe."""
         if self.setting is None:
             return self.text
-        allowed = " | ".join(f'"{value}"' for value in self.allowed or DECISIONS[self.setting][1:])
+        allowed = " | ".join(f'"{value}"' for value in self._deciding)
         return f"{self.text} (decide it with {self.setting} = {allowed})"
 
     def is_open(self, recipe: Recipe | None) -> bool:
         """Whether the recipe leaves it undecided."""
-        return (
-            self.setting is None
-            or recipe is None
-            or getattr(recipe, self.setting) not in (self.allowed or DECISIONS[self.setting][1:])
-        )
+        if self.setting is None:
+            return True
+        decided = DECISIONS[self.setting][0] if recipe is None else getattr(recipe, self.setting)
+        return decided not in (*self._deciding, *(("exact",) if self.is_exact else ()))
+
+    @property
+    def _deciding(self) -> tuple[str, ...]:
+        """The values of its setting that decide it."""
+        if self.allowed or self.setting is None:
+            return self.allowed
+        return tuple(value for value in DECISIONS[self.setting] if value not in UNDECIDED)

@@ -15,7 +15,7 @@ from __future__ import annotations
 import math
 import re
 from collections.abc import Collection, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 
 from merge.arithmetic.dtypes import FLOATS, WHOLE
 from merge.errors import ParentsMismatch
@@ -55,6 +55,7 @@ class Pair:
     chip_vocab: Vocabulary | None = None  # None: no tokenizer
     chat_vocab: Vocabulary | None = None
     more: Mapping[str, TensorSource] = field(default_factory=dict)  # further parents, by side
+    renamed: tuple[str, ...] = ()  # which tensors were taken for the same without a word of the recipe
 
     @property
     def lacks_head(self) -> bool:
@@ -79,13 +80,15 @@ def check_pair(
 
     Raises ParentsMismatch: with every difference that the recipe leaves undecided.
     """
-    aligned = align_sources(chip, chat, base, "refuse" if recipe is None else recipe.names)
+    aligned = align_sources(chip, chat, base, "exact" if recipe is None else recipe.names)
     chip, chat, base, renamed = aligned.chip, aligned.chat, aligned.base, aligned.found
     chip_vocab, chat_vocab, base_vocab = (
         None if source is None else find_vocabulary(source) for source in (chip, chat, base)
     )
 
-    found = compare_configs(chip.config, chat.config, by_name=not renamed) + renamed
+    is_exact = bool(renamed) and all(mismatch.is_exact for mismatch in renamed)
+    configs = compare_configs(chip.config, chat.config, by_name=not renamed)
+    found = [replace(each, is_exact=is_exact and each.setting == "names") for each in configs] + renamed
     found += compare_ties(chip, chat)
     found += compare_vocabularies(chip_vocab, chat_vocab) + compare_cutting(chip.folder, chat.folder)
     if quantised := find_quantised(chip, "chip") + find_quantised(chat, "chat"):
@@ -128,7 +131,8 @@ def check_pair(
 
     if open_ones:
         raise ParentsMismatch(open_ones)
-    return Pair(chip, chat, base, rows, chip_vocab, chat_vocab)
+    taken = () if recipe is not None and recipe.names != "exact" else tuple(each.text for each in renamed)
+    return Pair(chip, chat, base, rows, chip_vocab, chat_vocab, renamed=taken)
 
 
 def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:
