@@ -8,8 +8,9 @@ merge.tuning.study found what it shows.
 from __future__ import annotations
 
 from matplotlib.figure import Figure
+from matplotlib.patheffects import withStroke
 
-from merge.commands.style import ink, plain
+from merge.commands.style import ink, paper, plain
 from merge.recipe import DEFAULT_LAM
 from merge.tuning.study import Found, describe_lams
 from merge.tuning.trials import Trial
@@ -39,9 +40,9 @@ def draw_pareto(found: Found, title: str) -> Figure:
     axes.plot(*_columns([found.best]), "*", color=CHOSEN, markersize=17, label=label)
     for trial in even:
         if trial.lams[0] in NAMED:
-            axes.annotate(
-                NAMED[trial.lams[0]], trial.values, xytext=(8, 8), textcoords="offset points", fontsize=10, color=ink()
-            )
+            name = axes.annotate(NAMED[trial.lams[0]], trial.values, xytext=(8, 8), textcoords="offset points")
+            name.set(fontsize=10, color=ink(), zorder=5)
+            name.set_path_effects([withStroke(linewidth=4, foreground=paper())])  # lines end around it
 
     axes.set_xlabel("chip goal: mean log-likelihood of the right answers (nats)")
     axes.set_ylabel("chat goal: mean log-likelihood of the right answers (nats)")

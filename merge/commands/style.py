@@ -50,6 +50,11 @@ def faint() -> str:
     return str(rcParams["grid.color"])
 
 
+def paper() -> str:
+    """The colour behind all of it."""
+    return str(rcParams["figure.facecolor"])
+
+
 def plain(title: str) -> str:
     """A title that matplotlib draws as it is; between dollar signs it would read mathematics."""
     return printable(title).replace("$", r"\$")
