@@ -55,3 +55,96 @@ def test_many_openings_that_nothing_closes_are_read_in_time(unit: str) -> None:
 @given(st.text(alphabet="ab{}\\[]&%$\n begindsctoitm", max_size=200))
 def test_no_text_breaks_it(text: str) -> None:
     parse_latex(text)
+
+
+@for_each(
+    ("source", "text"),
+    [
+        (r"M\"uller, M\"{u}ller, na\"ive", "Müller, Müller, naïve"),
+        (r"stra\ss e and Stra\ss{} e", "straße and Straß e"),
+        (r"caf\'e, cr\`eme, for\^et, ma\~nana, \c{c}a, \v{S}koda", "café, crème, forêt, mañana, ça, Škoda"),
+        (r"width \textless{} 5 \textbar\ 6 \textgreater 4", "width < 5 | 6 >4"),
+        (r"\LaTeX{} and \TeX", "LaTeX and TeX"),
+        (r"a 5\,\euro{} part \copyright{} us", "a 5 € part © us"),
+        (r"read\slash write \o{opt}", "read/write opt"),  # a manual's own macro of one letter
+        (r"\v{x} and \c{q}", "x and q"),  # no such letters: macros for a vector and for code
+        (r"\verb|\'e| of $\hat{S}_\ss$", r"`\'e` of $\hat{S}_\ss$"),
+        ("a\\\\'b'", "a\n'b'"),
+    ],
+)
+def test_letters_that_latex_spells_are_letters(source: str, text: str) -> None:
+    assert clean(source) == text
+
+
+@for_each(
+    ("source", "kinds"),
+    [
+        ("", []),
+        ("% only a remark\n", []),
+        (r"\section{Rules}", ["list"]),
+        ("One.\n\n\n\nTwo.", ["prose", "prose"]),
+        (r"\begin{verbatim}" + "\n\n" + r"\end{verbatim}", []),
+        (r"\begin{lstlisting}[language=Tcl]" + "\nset x 1\n" + r"\end{lstlisting}", ["code"]),
+        (r"\begin{tikzpicture}\draw (0,0);\end{tikzpicture} After.", ["prose"]),
+        (r"\[ a = b \]", ["code"]),
+        (r"$$ a = b", ["code"]),
+        (r"\begin{tabular}{ll} a & b \\ 1 & 2 \end{tabular}", ["table"]),
+        (r"\begin{itemize}\end{itemize}", []),
+    ],
+)
+def test_each_environment_has_its_kind_of_block(source: str, kinds: list[str]) -> None:
+    assert [block.kind for block in parse_latex(source).blocks] == kinds
+
+
+def test_headings_stand_over_their_text_and_the_title_over_all() -> None:
+    text = (
+        r"\documentclass{article}\title{The \emph{Router}}\begin{document}Intro." + "\n"
+        r"\section{Use}\subsection*{Calls}Call it.\section[short]{Rules}Rule." + "\n"
+        r"\end{document} Behind the end."
+    )
+    parsed = parse_latex(text)
+    assert parsed.title == "The Router"
+    assert [(block.heading_path, block.text) for block in parsed.blocks] == [
+        ((), "Intro."),
+        (("Use", "Calls"), "Call it."),
+        (("Rules",), "Rule."),
+    ]
+
+
+def test_a_table_keeps_cells_that_are_escaped_spanned_and_broken_over_lines() -> None:
+    rows = r"\hline Layer & \textbf{Width} \\ \hline M1 & 0.14\,$\mu$m \\[2pt] R\&D & a" + "\nb" + r"\\"
+    [block] = parse_latex(rf"\begin{{tabular}}{{|l|p{{2cm}}|}} {rows} \end{{tabular}}").blocks
+    assert block.text.splitlines() == [
+        "| Layer | Width |",
+        "| --- | --- |",
+        "| M1 | 0.14 µm |",
+        "| R&D | a b |",
+    ]
+    spanned = r"\begin{tabular}{ll}\multicolumn{2}{c}{Both} \\ a & b \end{tabular}"
+    assert parse_latex(spanned).blocks[0].text.splitlines()[0] == "| Both |  |"
+
+
+def test_lists_in_lists_are_numbered_and_indented() -> None:
+    inner = r"\begin{itemize}\item x \item y\end{itemize}"
+    text = rf"\begin{{enumerate}}\item One {inner} \item Two \end{{enumerate}}"
+    assert [block.text for block in parse_latex(text).blocks] == ["1. One\n  - x\n  - y\n2. Two"]
+
+
+@for_each(
+    ("define", "text"),
+    [
+        (r"\newcommand{\tool}{Router}", "The Router routes."),
+        (r"\newcommand\tool{Router}", "The Router routes."),
+        (r"\renewcommand*{\tool}{Router}", "The Router routes."),
+        (r"\def\tool{Router}", "The Router routes."),
+        (r"\def\tool{A}\def\tool{Router}", "The Router routes."),
+        (r"\newcommand{\tool}[1]{Router #1}", "The routes."),  # one with arguments stays a command
+    ],
+)
+def test_a_documents_own_macro_without_arguments_is_put_in(define: str, text: str) -> None:
+    assert [" ".join(block.text.split()) for block in parse_latex(f"{define}\nThe \\tool{{}} routes.").blocks] == [text]
+
+
+def test_in_verbatim_text_no_macro_is_put_in_and_no_language_is_lost() -> None:
+    text = "\\newcommand{\\x}{GONE}\n\\begin{minted}{tcl}\n  set \\x 5% not a remark\n\\end{minted}\n"
+    assert [block.text for block in parse_latex(text).blocks] == ["```tcl\nset \\x 5% not a remark\n```"]

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.design.settings_files import parse_json, parse_settings
@@ -72,3 +72,95 @@ def test_json_of_very_deep_parts_stays_as_it_is_written() -> None:
     assert deep in text
     shallow = parse_json(json.dumps({"a": {"b": [{"c": [1, 2, 3]}], "d": {"e": "long " * 20}}})).blocks[0].text
     assert '\n  "d": {\n' in shallow
+
+
+@for_each(
+    "text",
+    ['{"flow": "a", "flow": "b"}', '{"a": {"x": 1, "x": 2}}', '[{"a": 1, "a": 2}, {"a": 3}]'],
+)
+def test_json_with_a_name_twice_keeps_both_values(text: str) -> None:
+    [block] = parse_json(text).blocks
+    assert block.text == f"```json\n{text}\n```"
+
+
+LARGE = {f"key{number}": "long " * 5 for number in range(6)}
+
+
+@for_each(
+    ("name", "path"),
+    [("flow", ("flow",)), ("two\n  lines", ("two lines",)), ("", ()), ("  ", ()), ("größe", ("größe",))],
+)
+def test_a_large_part_of_json_stands_under_its_name(name: str, path: tuple[str, ...]) -> None:
+    [block] = parse_json(json.dumps({name: LARGE})).blocks
+    assert block.heading_path == path
+    assert json.loads("\n".join(block.text.split("\n")[1:-1])) == LARGE
+
+
+def test_small_parts_of_json_stay_together_above_the_large_ones() -> None:
+    first, second = parse_json(json.dumps({"large": LARGE, "a": 1, "b": [1, 2], "c": None})).blocks
+    assert (first.heading_path, second.heading_path) == ((), ("large",))
+    assert json.loads("\n".join(first.text.split("\n")[1:-1])) == {"a": 1, "b": [1, 2], "c": None}
+
+
+@for_each("text", ["null", "3", '"words"', "[]", "[1, 2]", "true", '{"a": NaN}', "[1, 2"])
+def test_json_that_is_no_object_is_shown_as_it_is(text: str) -> None:
+    [block] = parse_json(text).blocks
+    assert "".join(block.text.split()[1:-1]).replace(",", "") == "".join(text.split()).replace(",", "")
+
+
+@for_each(
+    ("records", "kind"),
+    [
+        ([{"a": 1}, {"b": 2}], "table"),
+        ([{"a": 1}], "code"),  # one record is no list of them
+        ([{"a": 1}, {}], "code"),
+        ([{"a": 1}, {"a": [2]}], "code"),
+        ([{f"c{number}": 1 for number in range(51)}] * 2, "code"),
+    ],
+)
+def test_only_equal_flat_records_are_a_table(records: list[dict[str, object]], kind: str) -> None:
+    assert [block.kind for block in parse_json(json.dumps(records)).blocks] == [kind]
+
+
+VALUE = st.recursive(
+    st.none() | st.booleans() | st.integers(-99, 99) | st.text('aä"\\ |', max_size=12),
+    lambda inner: st.lists(inner, max_size=3) | st.dictionaries(st.text("ab ", max_size=3), inner, max_size=3),
+    max_leaves=12,
+)
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.sampled_from(["flow", "top", "x"]), VALUE, min_size=1))
+def test_code_of_json_is_json_again(value: dict[str, object]) -> None:
+    found: dict[str, object] = {}
+    for block in parse_json(json.dumps(value)).blocks:
+        if block.kind == "table":
+            return
+        part = json.loads("\n".join(block.text.split("\n")[1:-1]))
+        found |= {block.heading_path[0]: part} if block.heading_path else part
+    assert found == value
+
+
+@for_each(
+    ("language", "text", "paths"),
+    [
+        ("yaml", "a:\n  b: 1\n  c: 2\nd: 3\n", [("a",), ()]),
+        ("yaml", "# Loose.\n\na:\n  b: 1\n  c: 2\n", [(), ("a",)]),
+        ("yaml", "größe:\n  b: 1\n  c: 2\n", [("größe",)]),
+        ("toml", "x = 1\n[a]\nb = 1\nc = 2\n[b]\nd = 1\ne = 2\n# end\n", [(), ("a",), ("b",)]),
+        ("toml", '["a.b"]\nx = 1\ny = 2\n', [("a.b",)]),
+        ("make", "all: a\n\tx\n\ty\nclean::\n\trm x\n\trm y\n", [("all",), ("clean",)]),
+        ("make", ".PHONY: all\nall: a\n\tx\n\ty\n", [(), ("all",)]),
+        ("make", "%.o: %.c\n\tcc\n\tld\n", [("%.o",)]),
+        ("yaml", "", []),
+        ("toml", "\n\n# ---\n", []),
+    ],
+)
+def test_sections_are_parted_where_they_begin(language: str, text: str, paths: list[tuple[str, ...]]) -> None:
+    assert [block.heading_path for block in parse_settings(text, language).blocks] == paths
+
+
+@for_each("end", ["\r\n", "\r"])
+def test_ends_of_lines_of_other_systems_part_settings_too(end: str) -> None:
+    text = "# About a.\na:\n  b: 1\n  c: 2\n"
+    assert parse_settings(text.replace("\n", end), "yaml") == parse_settings(text, "yaml")

@@ -54,7 +54,7 @@ _SHORT = {sign: unit for unit, (signs, _) in UNITS.items() for sign in signs}
 _LONG = {word: unit for unit, (_, words) in UNITS.items() for word in words}
 _LIST_MARKER = re.compile(r"\s*(?:\(?\d{1,3}[.)]|[-*+])\s+")
 PASSAGE_MARKER = re.compile(r"(?<!\w)\[\d{1,3}(?:\s*[,;]\s*\d{1,3})*\]")
-_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*(?:\.\d+)*(?![\w])|(?<![\w.])\d[\d,]*(?:\.\d+)?(?=[a-zA-Zµμ]{1,4}\b|%)")
+_NUMBER = re.compile(r"(?<![\w.])\d[\d,]*+(?:\.\d+)*+(?!\w)|(?<![\w.])\d[\d,]*(?:\.\d+)?(?=[a-zA-Zµμ]{1,4}\b|%)")
 _UNIT = re.compile(r"\d\s*(%|[a-zA-Zµμ]{1,3}\b)|[(\[](%|[a-zA-Zµμ]{1,3})[)\]]")
 _WORD = re.compile(r"[^\W\d_]+(?:'t)?")
 _CODE = re.compile(r"`([^`\n]+)`")

@@ -9,6 +9,7 @@ but for what is only a sign (`$\\mu$`) or plain words.
 from __future__ import annotations
 
 import re
+import unicodedata
 
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
 
@@ -69,6 +70,18 @@ _SIGNS = {
     **_pair("Delta Omega Sigma Phi le leq ge geq pm approx cdot times ne neq", "ΔΩΣΦ≤≤≥≥±≈·×≠≠"),
     **_pair("rightarrow to leftarrow infty degree circ sim", "→→←∞°°~"),
 }
+# Letters and signs of running text
+_LETTERS = {
+    **_pair("ss ae AE oe OE aa AA o O l L S copyright", "ßæÆœŒåÅøØłŁ§©"),
+    **_pair("textless textgreater textbar textunderscore textasciicircum slash texteuro euro", "<>|_^/€€"),
+    **_pair("textendash textemdash textregistered texttrademark", "–—®™"),
+    **{name: name for name in ("LaTeX", "TeX")},
+}
+_LETTER = re.compile(rf"\\({'|'.join(_LETTERS)})(?![A-Za-z]|\{{[^}}])[ \t]*(?:\{{\}})?")
+_ACCENTS = _pair("\" ' ` ^ ~ c v H u r k", "\u0308\u0301\u0300\u0302\u0303\u0327\u030c\u030b\u0306\u030a\u0328")
+_ACCENT = re.compile(
+    r"(?<!\\)\\(?:(?P<sign>[\"'`^~])(?P<letter>[A-Za-z])|(?P<mark>[\"'`^~cvHurk])\{(?P<of>[A-Za-z])\})"
+)
 _UNITS = {
     **_pair("femto pico nano micro milli kilo mega giga per", "fpnµmkMG/"),
     **_pair("metre meter second volt ampere ohm farad watt kelvin joule henry percent", "mmsVAΩFWKJH%"),
@@ -105,6 +118,7 @@ def clean(text: str) -> str:
     """Running text without commands: code in backticks, words of emphasis and links alone."""
     text = _VERB.sub(lambda found: f"`{found[2]}`".translate(_VERBATIM_SIGNS), text)
     text = _INLINE_MATH.sub(_write_math, _QUANTITY.sub(_write_quantity, text))
+    text = _ACCENT.sub(_write_accent, _LETTER.sub(lambda found: _LETTERS[found[1]], text))
     text = re.sub(r"\\([A-Za-z]+)\b[ \t]*(?:\{\})?", lambda found: _SIGNS.get(found[1], found[0]), text)
     for pattern, word in _WORDS.items():
         text = re.sub(pattern, word.replace("\\", r"\\"), text)
@@ -127,6 +141,13 @@ def _write_math(found: re.Match[str]) -> str:
     shown = re.sub(r"\\[,;:! ]", " ", shown)
     is_plain = not re.search(r"[\\^_{}]", shown)
     return shown if is_plain else f"${formula}$".translate(_VERBATIM_SIGNS)
+
+
+def _write_accent(found: re.Match[str]) -> str:
+    """A letter with its accent; as it is written where there is no such letter."""
+    letter = f"{found['letter'] or found['of']}{_ACCENTS[found['sign'] or found['mark']]}"
+    composed = unicodedata.normalize("NFC", letter)
+    return composed if len(composed) == 1 else found[0]
 
 
 def _write_quantity(found: re.Match[str]) -> str:

@@ -91,15 +91,26 @@ def _pieces(lines: list[str], language: str, path: tuple[str, ...]) -> list[Bloc
 def parse_json(text: str) -> Parsed:
     """Title "" and blocks: each larger part of an object under its name.
 
-    What is no JSON, or very deep, is read as lines.
+    What is no JSON, very deep, or has a name twice in one object is read as lines.
     """
     try:
-        value = json.loads(text, parse_float=_keep, parse_int=_keep)
+        value = json.loads(text, parse_float=_keep, parse_int=_keep, object_pairs_hook=_unique)
     except (ValueError, RecursionError):
         value = None
     if value is None or _is_deep(value):
         return Parsed("", tuple(_pieces(text.splitlines(), "json", ())))
     return Parsed("", tuple(_read_json(value)))
+
+
+def _unique(pairs: list[tuple[str, Any]]) -> dict[str, Any]:
+    """An object of names and values.
+
+    Raises ValueError: it has a name twice, and would keep the last value alone.
+    """
+    found = dict(pairs)
+    if len(found) < len(pairs):
+        raise ValueError("a name stands twice")
+    return found
 
 
 def _is_deep(value: Any) -> bool:
@@ -123,7 +134,8 @@ def _read_json(value: Any) -> list[Block]:
     blocks = _read_value(small, ()) if small else []
     for name, part in value.items():
         if name not in small:
-            blocks += _read_value(part, (" ".join(name.split())[:MAX_HEADING_CHARACTERS],))
+            heading = " ".join(name.split())[:MAX_HEADING_CHARACTERS]
+            blocks += _read_value(part, (heading,) if heading else ())
     return blocks
 
 

@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import csv
 from io import StringIO
+from itertools import takewhile
 
 from rag.blocks import Block, Parsed, pipe_table
 from rag.errors import ParseFailed
@@ -36,11 +37,10 @@ def parse_csv(text: str) -> Parsed:
     if max(map(len, rows), default=0) > MAX_COLUMNS:
         raise ParseFailed(f"a table of more than {MAX_COLUMNS} columns is data and no document")
     width = max(map(len, rows), default=0)
-    # A title over the table, not its header
-    titles = [row for row in rows[:3] if width > 1 and sum(1 for cell in row if cell.strip()) == 1]
+    # Titles over the table, not its header
+    titles = list(takewhile(lambda row: width > 1 and sum(1 for cell in row if cell.strip()) == 1, rows[:3]))
     blocks = [Block("prose", " ".join(row).strip(), ()) for row in titles]
-    body = rows[len(titles) :] if rows[: len(titles)] == titles else rows
-    blocks = blocks if body is not rows else []
+    body = rows[len(titles) :]
     return Parsed("", (*blocks, *((Block("table", pipe_table(body), ()),) if body else ())))
 
 

@@ -50,7 +50,11 @@ def _find_language(book: Any) -> str:
 def _read_cell(kind: Any, cell: Any, language: str) -> Iterator[str]:
     """A cell as Markdown."""
     source = _text(cell.get("source", cell.get("input")))
-    if kind in ("markdown", "heading"):
+    if kind == "heading":  # of a notebook before 2014
+        level = cell.get("level")
+        yield f"{'#' * (level if isinstance(level, int) and 0 < level < 7 else 1)} {' '.join(source.split())}"
+        return
+    if kind == "markdown":
         yield _close_fence(source)
         return
     if source.strip():

@@ -11,6 +11,7 @@ from __future__ import annotations
 import ast
 import inspect
 import re
+from itertools import zip_longest
 
 from rag.blocks import Block, Parsed, fence_code
 from rag.design.variables import Declaration, find_declarations
@@ -40,14 +41,15 @@ def _read_body(
 ) -> list[Block]:
     """The definitions between lines `start` and `end` (0-based, end excluded) and, in pieces, the code between them."""
     blocks: list[Block] = []
-    for node, after in zip(owner.body, [*owner.body[1:], None], strict=True):
+    for node, after in zip_longest(owner.body, owner.body[1:]):
         if _start_of(node) < start:  # two statements on one line
             continue
         name = _assigned_name(node)
         if isinstance(node, _Definition):
             found = _read_definition(node, lines, path)
-        elif name and (words := _string_of(after)):  # a variable with a docstring of its own below it
-            found = [Block("prose", words, (*path, name)), *_code(lines[_start_of(node) : _end(node)], (*path, name))]
+        elif name and after and (words := _string_of(after)):  # a variable with a docstring of its own below it
+            code = lines[_start_of(node) : max(_end(node), _start_of(after))]  # with remarks between both
+            found = [Block("prose", words, (*path, name)), *_code(code, (*path, name))]
         elif declarations := find_declarations(node):
             blocks += code_pieces(lines[start : _start_of(node)], "python", path)
             blocks += _read_declarations(declarations, lines, _start_of(node), _end(node), path)

@@ -22,7 +22,7 @@ _DESCRIBED = re.compile(
     r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<description>\S.*)", re.DOTALL
 )
 _BARE_DESCRIBED = re.compile(
-    r"\**(?P<code>[-+]\S{1,60})\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<description>\S.*)", re.DOTALL
+    r"\**(?P<code>[-+]\S{1,60}?)\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<description>\S.*)", re.DOTALL
 )
 # The same at the beginning of a paragraph, where a sentence may begin with an option too.
 _DEFINED = re.compile(

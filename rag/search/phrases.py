@@ -83,6 +83,6 @@ def _singular(word: str) -> str:
     """An English plural without its ending; other words as they are."""
     if len(word) < 4 or not word.endswith("s") or word.endswith(("ss", "us", "is")):
         return word
-    if word.endswith("ies"):
+    if word.endswith("ies") and len(word) > 4:  # not "dies" and "ties"
         return f"{word[:-3]}y"
-    return word[:-2] if word.endswith(("xes", "ches", "shes", "sses")) else word[:-1]
+    return word[:-2] if word == "buses" or word.endswith(("xes", "ches", "shes", "sses")) else word[:-1]
