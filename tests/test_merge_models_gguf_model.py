@@ -9,6 +9,7 @@ from typing import Any
 from tokenizers import Tokenizer
 
 from merge.models.gguf_model import TOKENS, drop_added_tokens
+from tests.rows import for_each
 
 METADATA = {TOKENS: 4, "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 3}
 
@@ -48,3 +49,53 @@ def test_a_tokenizer_without_strangers_stays_as_it_is(tmp_path: Path) -> None:
     drop_added_tokens(tmp_path, METADATA)
     drop_added_tokens(tmp_path, {})
     assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_a_stranger_is_taken_out_of_lists_of_special_tokens_too(tmp_path: Path) -> None:
+    write(tmp_path, extra=True)
+    listed = {"additional_special_tokens": ["<s>", "<other>", {"content": "<other>"}], "model_input_names": ["ids"]}
+    (tmp_path / "special_tokens_map.json").write_text(json.dumps(listed))
+    drop_added_tokens(tmp_path, METADATA)
+    said = json.loads((tmp_path / "special_tokens_map.json").read_text())
+    assert said["additional_special_tokens"] == ["<s>"]
+    assert said["model_input_names"] == ["ids"]
+    assert (said["bos_token"], said["eos_token"]) == ("<s>", "<end>")
+
+
+@for_each("size", [None, "4", True, 4.0])
+def test_a_file_that_does_not_count_its_tokens_changes_nothing(tmp_path: Path, size: Any) -> None:
+    write(tmp_path, extra=True)
+    before = {path.name: path.read_bytes() for path in tmp_path.iterdir()}
+    drop_added_tokens(tmp_path, {**METADATA, TOKENS: size})
+    assert {path.name: path.read_bytes() for path in tmp_path.iterdir()} == before
+
+
+def test_special_ids_that_no_token_has_give_no_special_token(tmp_path: Path) -> None:
+    write(tmp_path, extra=True)
+    ids = {
+        "tokenizer.ggml.eos_token_id": 99,
+        "tokenizer.ggml.padding_token_id": 1,
+        "tokenizer.ggml.unknown_token_id": None,
+    }
+    drop_added_tokens(tmp_path, {TOKENS: 4, **ids})
+    config = json.loads((tmp_path / "tokenizer_config.json").read_text())
+    assert "eos_token" not in config  # it was the stranger
+    assert config["pad_token"] == "fix"
+    assert "unk_token" not in config
+
+
+def test_a_folder_without_a_tokenizer_of_one_file_stays_empty(tmp_path: Path) -> None:
+    drop_added_tokens(tmp_path, METADATA)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_table_that_is_a_list_keeps_its_order_and_scores(tmp_path: Path) -> None:
+    write(tmp_path, extra=True)
+    document = json.loads((tmp_path / "tokenizer.json").read_text())
+    document["model"] = {"type": "Unigram", "vocab": [["<s>", 0.0], ["größe", -1.5]], "unk_id": 0}
+    (tmp_path / "tokenizer.json").write_text(json.dumps(document))
+    drop_added_tokens(tmp_path, METADATA)
+    text = (tmp_path / "tokenizer.json").read_text(encoding="utf-8")
+    assert json.loads(text)["model"] == document["model"]
+    assert [token["content"] for token in json.loads(text)["added_tokens"]] == ["<s>", "<end>"]
+    assert "größe" in text

@@ -9,9 +9,21 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
+from hypothesis import given, settings
+from hypothesis import strategies as st
 
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
-from merge.models.parents import Parent, Resolver, hash_content, hash_file, read_licence
+from merge.models.parents import (
+    HASHED_BYTES,
+    HUB_ID,
+    Parent,
+    Parents,
+    Resolver,
+    hash_content,
+    hash_file,
+    read_licence,
+    without_login,
+)
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 from tests.fake_hub import COMMIT, FakeHub
@@ -197,3 +209,112 @@ def test_parents_come_in_the_order_in_which_they_are_asked_for(tmp_path: Path) -
         folders[1],
         folders[0],
     ]
+
+
+@for_each(
+    ("card", "licence"),
+    [
+        ('---\nlicense: "mit"\n---\n', "mit"),
+        ("---\nlicense: 'apache-2.0'\n---\n", "apache-2.0"),
+        ('---\nlicense: ""\n---\n', None),
+        ("\ufeff---\nlicense: mit\n---\n", "mit"),
+        ("---\r\nlicense: mit\r\n---\r\n", "mit"),
+        ("---\nlicense:\n- mit\n- other\n---\n", None),
+        ("---\nlicense_name: mit\nlicense: other\n---\n", "other"),
+        ("---\n---\nlicense: mit\n---\n", None),
+        ("# Card\n---\nlicense: mit\n---\n", None),
+        ("---\n" + "x: y\n" * 20_000 + "license: mit\n---\n", None),  # beyond what is read of a card
+    ],
+)
+def test_a_licence_is_read_however_the_card_is_saved(tmp_path: Path, card: str, licence: str | None) -> None:
+    (tmp_path / "README.md").write_bytes(card.encode())
+    assert read_licence(tmp_path) == licence
+
+
+def test_a_card_of_other_bytes_still_gives_its_licence(tmp_path: Path) -> None:
+    (tmp_path / "README.md").write_bytes(b"---\ntags: [\xff\xfe]\nlicense: mit\n---\n")
+    assert read_licence(tmp_path) == "mit"
+    assert read_licence(tmp_path / "none") is None
+
+
+@for_each(
+    ("url", "shown"),
+    [
+        ("https://user:secret@hub.example/api", "https://hub.example/api"),
+        ("https://user:p@ss@hub.example", "https://hub.example"),
+        ("https://hub.example", "https://hub.example"),
+        ("user:secret@hub.example", "hub.example"),
+        ("", ""),
+    ],
+)
+def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
+    assert without_login(url) == shown
+
+
+@settings(max_examples=50)
+@given(st.dictionaries(st.text("ab./é", min_size=1, max_size=6), st.text("0123456789abcdef", min_size=4, max_size=4)))
+def test_a_content_hash_does_not_depend_on_the_order_of_the_files(files: dict[str, str]) -> None:
+    turned = dict(reversed(files.items()))
+    assert hash_content(files) == hash_content(turned)
+    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))  # as b3sum prints it
+    assert hash_content(files) == blake3(listed.encode()).hexdigest()
+    for name in files:
+        assert hash_content({**files, name: "xxxx"}) != hash_content(files)
+        assert hash_content({**files, name + "x": files[name]}) != hash_content(files)
+
+
+def test_a_file_beyond_one_read_is_hashed_whole(tmp_path: Path) -> None:
+    raw = bytes(range(256)) * (HASHED_BYTES // 256) + b"more"
+    (tmp_path / "w").write_bytes(raw)
+    assert hash_file(tmp_path / "w") == blake3(raw).hexdigest()
+    assert hash_file(tmp_path / "w", lambda: True) != blake3(raw).hexdigest()  # it was cancelled
+
+
+@for_each(
+    ("ref", "repo", "revision"),
+    [
+        ("org/name", "org/name", None),
+        ("org/name@v1.0", "org/name", "v1.0"),
+        ("Org-1/na.me_2@refs/pr/7", "Org-1/na.me_2", "refs/pr/7"),
+        ("name", None, None),
+        ("./org/name", None, None),
+        ("../name", None, None),
+        ("/org/name", None, None),
+        ("a/b/c", None, None),
+        ("org/name@", None, None),
+        ("org/na me", None, None),
+        ("org/name\n", None, None),
+        ("~/name", None, None),
+    ],
+)
+def test_a_hub_id_is_an_owner_and_a_name_with_perhaps_a_revision(
+    ref: str, repo: str | None, revision: str | None
+) -> None:
+    match = HUB_ID.fullmatch(ref)
+    assert (match and match["repo"], match and match["revision"]) == (repo, revision)
+
+
+def test_parents_are_listed_by_side_and_gathered_again() -> None:
+    chip, chat, base, third = (Parent(name, Path(name), name, {}) for name in ("chip", "chat", "base", "third"))
+    parents = Parents(chip, chat, base, {"third": third})
+    assert list(parents.by_side()) == ["chip", "chat", "base", "third"]
+    assert Parents.gather(parents.by_side()) == parents
+    assert list(Parents(chip, chat).by_side()) == ["chip", "chat"]
+    assert Parents.gather({"chat": chat, "chip": chip}) == Parents(chip, chat)
+    with pytest.raises(KeyError):
+        Parents.gather({"chip": chip})
+
+
+def test_a_parent_is_the_same_wherever_its_folder_is() -> None:
+    assert Parent("a", Path("one"), "aa", {}) == Parent("a", Path("two"), "aa", {})
+    assert Parent("a", Path("one"), "aa", {}) != Parent("a", Path("one"), "ab", {})
+
+
+@for_each(
+    ("ref", "said"),
+    [("x" * 5000, "Give an existing folder"), ("~nobody-of-that-name/m", "cannot be looked for"), ("", "no model")],
+)
+def test_a_name_that_no_folder_can_have_is_one_sentence(tmp_path: Path, ref: str, said: str) -> None:
+    with pytest.raises(CheckpointNotFound, match=said) as caught:
+        resolve(ref, tmp_path, base=tmp_path)
+    assert len(str(caught.value)) <= 2000

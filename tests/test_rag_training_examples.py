@@ -174,7 +174,7 @@ def test_a_state_that_was_not_written_whole_leaves_the_one_before(tmp_path: Path
     assert [path.name for path in tmp_path.iterdir()] == ["ours.training"]
 
 
-@pytest.mark.parametrize("content", [None, "", "{", "5x"])
+@pytest.mark.parametrize("content", [None, "", "{", "5x", "[]", "5", "null"])
 def test_notes_that_are_missing_or_damaged_are_none(tmp_path: Path, content: str | None) -> None:
     if content is not None:
         (tmp_path / NOTES).write_text(content)

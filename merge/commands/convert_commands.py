@@ -73,5 +73,6 @@ def read_yaml(path: Path) -> Any:
         raise RecipeError(str(path), ["no such file"]) from None
     except OSError as error:
         raise RecipeError(str(path), [f"cannot be read: {error.strerror}"]) from None
-    except (yaml.YAMLError, ValueError, RecursionError) as error:
+    except (yaml.YAMLError, ValueError, LookupError, AttributeError, RecursionError) as error:
+        # What stands behind a tag such as !!int or !!bool is read without a check: the library raises all kinds
         raise RecipeError(str(path), [f"is not valid YAML: {' '.join(str(error).split())}"]) from None

@@ -146,8 +146,8 @@ def doubt_places(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
             kinds.setdefault(LAYER_NUMBER.sub(".*.", name), []).append(degrees)
     far = {kind: middle for kind, degrees in kinds.items() if (middle := median(degrees)) > UNRELATED_DEGREES}
     apart = sum(count for _, count, degrees in known if degrees > UNRELATED_DEGREES)
-    if not far or apart > sum(count for _, count, _ in known) / 2:  # then all are: doubt_angles says it
-        return []
+    if len(far) in (0, len(kinds)) or apart > sum(count for _, count, _ in known) / 2:
+        return []  # none is, or all are, which doubt_angles says
     near = median(degrees for kind, one in kinds.items() if kind not in far for degrees in one)
     return [
         f"{join(sorted(far))}: {min(far.values()):.0f} degrees apart or more, where other weights are {near:.1f}. Does "

@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import copy
 import json
+import math
 import re
 import subprocess
 import sys
@@ -47,7 +48,7 @@ STRUCTURE = re.compile(
     r"model_type|architectures|(num|n|d)_\w+|\w+_(size|dim|heads|rank|depth)|depth|is_\w*(decoder|encoder)\w*"
 )
 SETTINGS = re.compile(
-    r"max_window_layers|\w*window_size|attention_chunk_size|num_logits_to_keep|norm_\w+|num_experts_per_tok_?\w+"
+    r"max_window_layers|\w*window_size|attention_chunk_size|num_logits_to_keep|norm_\w+|num_experts_per_tok\w*"
     r"|(rotary|rope)_\w+"
 )
 ROPE_KEYS = ("rope_parameters", "rope_scaling", "rope_theta")
@@ -265,7 +266,7 @@ def _is_same(one: Any, other: Any) -> bool:
         return bool(one == other)
     if isinstance(one, int | float) and isinstance(other, int | float):
         try:
-            return bool(one == other or abs(one - other) <= FLOAT32_DIGITS * max(abs(one), abs(other)))
+            return math.isclose(one, other, rel_tol=FLOAT32_DIGITS)
         except OverflowError:  # a whole number beyond all floats
             return False
     return bool(one == other)

@@ -94,7 +94,11 @@ def drop_added_tokens(folder: Path, metadata: Mapping[str, Any]) -> None:
     names = {number: token for token, number in document["model"]["vocab"].items()} if isinstance(vocab, dict) else {}
     names |= {token["id"]: token["content"] for token in document["added_tokens"]}
     for path in (folder / name for name in (TOKENIZER_CONFIG, SPECIAL) if (folder / name).is_file()):
-        said = {key: value for key, value in read_json_object(path).items() if _content(value) not in strangers}
+        said = {
+            key: [each for each in value if _content(each) not in strangers] if isinstance(value, list) else value
+            for key, value in read_json_object(path).items()
+            if _content(value) not in strangers
+        }
         for key, name in SPECIAL_KEYS.items():
             if (number := metadata.get(f"tokenizer.ggml.{name}_token_id")) in names:
                 said[key] = names[number]

@@ -403,8 +403,9 @@ def read_licence(folder: Path) -> str | None:
     if not card.is_file():
         return None
     with open_stream(card) as file:
-        lines = file.read(CARD_BYTES).decode("utf-8", errors="replace").splitlines()
+        lines = file.read(CARD_BYTES).decode("utf-8-sig", errors="replace").splitlines()
     end = lines.index("---", 1) if lines[:1] == ["---"] and "---" in lines[1:] else 0
     return next(
-        (line.removeprefix("license:").strip() or None for line in lines[1:end] if line.startswith("license:")), None
+        (line.removeprefix("license:").strip(" \t\"'") or None for line in lines[1:end] if line.startswith("license:")),
+        None,
     )

@@ -51,7 +51,7 @@ def restore_moments(state: Path, optimizer: torch.optim.Optimizer) -> None:
 def read_notes(state: Path, key: dict[str, Any]) -> dict[str, Any] | None:
     """The notes of a training with this key; None where there are none, or only another training's."""
     try:
-        notes: dict[str, Any] = json.loads((state / NOTES).read_text(encoding="utf-8"))
+        notes = json.loads((state / NOTES).read_text(encoding="utf-8"))
     except (OSError, ValueError):
         return None
-    return notes if notes.pop("key", None) == key else None
+    return notes if isinstance(notes, dict) and notes.pop("key", None) == key else None
