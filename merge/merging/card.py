@@ -102,7 +102,7 @@ see the table above and the parents' own cards.
 
 def _front_matter_licence(report: MergeReport) -> str:
     known = {parent.licence for given in report.parents.by_side().values() for parent in _sources(given)}
-    names = sorted(str(licence).lower() for licence in known)
+    names = sorted({str(licence).lower() for licence in known})
     if None in known or not all(map(LICENCE.fullmatch, names)):
         return ""
     return f"license: {names[0]}\n" if len(names) == 1 else f"license: other\nlicense_name: {'-and-'.join(names)}\n"

@@ -162,7 +162,8 @@ def score_answers(
         if len(values) == 1:
             scores.append(float(values[0]) / of_answers[0][1].learnt)
         else:
-            scores.append(float(values[question.right] - np.logaddexp.reduce(values)))
+            with np.errstate(invalid="ignore"):  # what is not finite is refused below
+                scores.append(float(values[question.right] - np.logaddexp.reduce(values)))
     if not all(map(math.isfinite, scores)):
         raise SearchImpossible("a merge finds an answer impossible: its logits are not finite. Look at the parents")
     return scores
