@@ -5,7 +5,8 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.design.reports import parse_report
+from rag.blocks import MAX_HEADING_CHARACTERS
+from rag.design.reports import PIECE_LINES, parse_report
 from tests.rows import for_each
 
 PATH = "Startpoint: a/b (clk)\nEndpoint: c/d (clk)\n\n  0.1   u1\n\n  0.4   slack (VIOLATED)   -0.1\n"
@@ -54,3 +55,51 @@ def test_no_line_of_a_report_is_lost(text: str) -> None:
 def test_colours_of_a_terminal_are_no_text() -> None:
     (block,) = parse_report("\x1b[31mERROR\x1b[0m: overlap\x1b[K\nof \x1b[1;32mu1\x1b[m\n").blocks
     assert block.text == "ERROR: overlap\nof u1"
+
+
+@for_each(
+    ("text", "blocks"),
+    [
+        ("", []),
+        ("\n \n", []),
+        ("=====\nOnly\n=====\n", [("prose", "Only", ())]),
+        ("=== Res ===\n\nx\n", [("prose", "x", ("Res",))]),
+        ("****\nA\nB c\n****\nx\n", [("prose", "A\nB c", ("A",)), ("prose", "x", ("A",))]),
+        ("a\fb\n", [("prose", "a\nb", ())]),
+        ("x\r\ny\r\n", [("prose", "x\ny", ())]),
+        ("| a |\n", [("prose", "| a |", ())]),
+        ("| a | b |\n| 1 | 2 |\n", [("table", "| a | b |\n| --- | --- |\n| 1 | 2 |", ())]),
+        ("| a | b |\nwords\n| c | d |\n", [("prose", "| a | b |\nwords\n| c | d |", ())]),
+        ("a   b\n1   2\n", [("code", "```\na   b\n1   2\n```", ())]),
+        ("  a\tb\n", [("code", "```\na     b\n```", ())]),
+    ],
+)
+def test_each_part_of_a_report_has_its_kind(text: str, blocks: list[tuple[str, str, tuple[str, ...]]]) -> None:
+    assert [(block.kind, block.text, block.heading_path) for block in parse_report(text).blocks] == blocks
+
+
+def test_a_path_without_slack_ends_where_the_next_begins_or_at_a_blank_line() -> None:
+    first, second = parse_report(f"Startpoint: x\n\nwords\n{PATH}").blocks
+    assert (first.heading_path, second.heading_path) == (("Path x",), ("Path a/b to c/d",))
+    path, after = parse_report("Startpoint: x\nEndpoint: y\n\nwords\n").blocks
+    assert (path.heading_path, after.text) == (("Path x to y",), "words")
+
+
+def test_a_path_stands_below_the_title_of_its_part() -> None:
+    blocks = parse_report(f"=====\nSetup\n=====\n\n{PATH}\n=====\nHold\n=====\n\n{PATH}").blocks
+    assert [block.heading_path for block in blocks] == [("Setup", "Path a/b to c/d"), ("Hold", "Path a/b to c/d")]
+
+
+def test_running_output_is_cut_into_pieces_and_a_table_is_not() -> None:
+    lines = [f"Warning {number}" for number in range(2 * PIECE_LINES + 1)]
+    pieces = parse_report("\n".join(lines)).blocks
+    assert [block.text.count("\n") - 1 for block in pieces] == [PIECE_LINES, PIECE_LINES, 1]
+    assert [line for block in pieces for line in block.text.split("\n")[1:-1]] == lines
+    [table] = parse_report("\n".join(["name   count", "-----------", *(f"{line}   1" for line in lines)])).blocks
+    assert table.text.count("\n") == len(lines) + 3
+
+
+def test_a_very_long_name_of_a_path_fits_a_heading() -> None:
+    [block] = parse_report(PATH.replace("a/b", "a/" * 200)).blocks
+    assert len(block.heading_path[0]) <= MAX_HEADING_CHARACTERS
+    assert "a/" * 200 in block.text

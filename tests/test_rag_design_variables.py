@@ -46,3 +46,44 @@ def test_each_variable_of_a_list_has_a_heading_and_its_source() -> None:
 def test_a_default_that_is_nested_too_deep_is_not_written() -> None:
     source = f'Variable("A", int, "Sets a.", default={"+".join(["a"] * 1000)})'
     assert "`...`" in find_declarations(ast.parse(source).body[0])[0].text
+
+
+@for_each(
+    ("call", "name"),
+    [
+        ('config.add_option("--jobs", "How many.", help="Jobs at once.")', "--jobs"),
+        ('Setting(name="a.b", doc="Of a.")', "a.b"),
+        ('Flag("wide", "Makes it wide now.")', "wide"),
+        ('x = [Knob("k", help="Turns it.")]', "k"),
+        ('Variable("A", "one word")', "A"),
+        ('Variable(name, "Some words here.")', None),
+        ('Variable("A", help="")', None),
+        ('Variable("A", help=f"words of {x}")', None),
+        ('Variable("--", "Some words here.")', None),
+        ('variables("A", "Some words here.")', None),  # reads them
+        ("Variable()", None),
+        ("Variable(*names, **more)", None),
+    ],
+)
+def test_a_call_declares_a_name_with_words_and_nothing_else(call: str, name: str | None) -> None:
+    assert [declared.name for declared in find_declarations(ast.parse(call).body[0])] == ([name] if name else [])
+
+
+def test_of_declarations_inside_each_other_and_on_one_line_the_outer_one_counts() -> None:
+    text = 'Variable("A", int, "Sets a.", default=Variable("B", int, "Sets b."))'
+    assert [declared.name for declared in find_declarations(ast.parse(text).body[0])] == ["A"]
+
+
+def test_a_declaration_knows_its_lines() -> None:
+    text = 'steps = [\n    Variable(\n        "A", int, "Sets a."\n    ),\n    Variable("B", int, "Sets b."),\n]\n'
+    found = find_declarations(ast.parse(text).body[0])
+    assert [(declared.name, declared.start, declared.end) for declared in found] == [("A", 1, 4), ("B", 4, 5)]
+
+
+def test_a_long_default_is_cut_and_lines_of_a_text_are_kept() -> None:
+    text = f'Variable("A", str, """Sets a.\n\n    More of it.\n    """, default="{"x" * 500}", units="um")'
+    [declared] = find_declarations(ast.parse(text).body[0])
+    head, blank, more, facts = declared.text.split("\n")
+    assert (head, blank, more) == ("`A` (str): Sets a.", "", "More of it.")
+    assert facts.endswith("x`. Units: um.")
+    assert len(facts) < 250

@@ -5,11 +5,11 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from hypothesis import given
+from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.errors import ParseFailed
-from rag.formats.encodings import read_text
+from rag.formats.encodings import SAMPLE_BYTES, Decoded, read_text
 from rag.formats.html_page import parse_html
 from rag.formats.parser import read_file
 from tests.rows import for_each
@@ -100,3 +100,51 @@ def test_a_page_says_its_encoding_itself_or_it_is_guessed() -> None:
 def test_no_bytes_break_it(content: bytes) -> None:
     with suppress(ParseFailed):
         assert read_text(content).text.strip()
+
+
+@for_each("end", ["\r\n", "\r", "\n"])
+def test_any_end_of_a_line_is_one_of_unix(end: str) -> None:
+    for codec in ("utf-8", "utf-16", "cp1252"):
+        assert read_text(f"Größe{end}{end}zwei{end}".encode(codec)).text == "Größe\n\nzwei\n"
+
+
+def test_signs_that_end_lines_elsewhere_stay() -> None:
+    text = "a\u2028b\x0cc\x1b[31md\x85e\n"
+    assert read_text(text.encode()) == Decoded(text)
+
+
+@for_each(
+    ("content", "text", "encoding"),
+    [
+        (b"\xff\xfea\0", "a", "UTF-16"),
+        (b"\xfe\xff\0a", "a", "UTF-16"),
+        (b"\xff\xfe\0\0a\0\0\0", "a", "UTF-32"),
+        (b"\0\0\xfe\xff\0\0\0a", "a", "UTF-32"),
+        (b"\xef\xbb\xbfa", "a", ""),
+        (b"\x80 5", "€ 5", "windows-1252"),
+    ],
+)
+def test_a_mark_at_the_beginning_is_no_text(content: bytes, text: str, encoding: str) -> None:
+    assert read_text(content) == Decoded(text, encoding)
+
+
+@for_each("content", [b"\xff\xfe\0\0\xff\xff\xff\xff", b"\xff\xfe\0\xd8a\0", b"\xef\xbb\xbf\xff\xff"])
+def test_what_a_mark_promises_and_the_bytes_break_is_said_with_the_place(content: bytes) -> None:
+    with pytest.raises(ParseFailed, match=r"not UTF-(?:8|16|32) as its first bytes say \(byte \d+\)"):
+        read_text(content)
+
+
+def test_zero_bytes_behind_the_sample_are_binary_too() -> None:
+    with pytest.raises(ParseFailed, match="binary, not text"):
+        read_text(b"text\n" * (SAMPLE_BYTES // 5 + 1) + b"\0")
+
+
+@settings(max_examples=50)
+@given(
+    st.text(st.characters(codec="utf-8", exclude_characters="\0\r\ufeff", exclude_categories=["Cs"]), min_size=1),
+    st.sampled_from(["utf-8", "utf-8-sig", "utf-16", "utf-32"]),
+)
+def test_every_text_comes_back_from_unicode(text: str, codec: str) -> None:
+    content = f"x{text}".encode(codec)
+    decoded = read_text(content)
+    assert (decoded.text, decoded.note) == (f"x{text}", "")

@@ -168,3 +168,50 @@ def test_an_entity_names_no_file() -> None:
             "</office:body></office:document-content>",
         )
     assert [block.text for block in parse_odt(content.getvalue()).blocks] == ["It is &secret;."]
+
+
+@for_each(
+    ("body", "found"),
+    [
+        ("", []),
+        ("<text:p/>", []),
+        ("<text:p> </text:p><text:h> </text:h>", []),
+        ("<text:section><text:p>in</text:p></text:section>", [("prose", "in")]),
+        ("<text:p>x<text:a>link</text:a>y</text:p>", [("prose", "xlinky")]),
+        ("<text:p>a<text:soft-page-break/>b</text:p>", [("prose", "ab")]),
+        ("<text:p>x<text:s text:c='abc'/>y<text:s text:c='-3'/>z</text:p>", [("prose", "x y z")]),
+        ("<text:list/>", []),
+        ("<text:h text:outline-level='2'>A</text:h>", [("list", "- A")]),
+        ("<table:table/>", []),
+    ],
+)
+def test_small_and_odd_bodies_are_read(body: str, found: list[tuple[str, str]]) -> None:
+    assert blocks(body) == found
+
+
+def test_lists_that_follow_each_other_are_one_and_code_keeps_its_blank_lines() -> None:
+    one = "<text:list><text:list-item><text:p>{}</text:p></text:list-item></text:list>"
+    assert blocks(one.format("a") + one.format("b")) == [("list", "- a\n- b")]
+    assert blocks(f"{one.format('a')}<text:p>x</text:p>{one.format('b')}") == [
+        ("list", "- a"),
+        ("prose", "x"),
+        ("list", "- b"),
+    ]
+    line = "<text:p text:style-name='Preformatted_20_Text'>{}</text:p>"
+    assert blocks(line.format("a") + line.format("") + line.format("b")) == [("code", "```\na\n\nb\n```")]
+
+
+def test_a_title_is_that_of_the_document_whatever_comes_first() -> None:
+    parsed = read("<text:p text:style-name='Title'>Pads</text:p><text:h>One</text:h><text:p>x</text:p>")
+    assert (parsed.title, parsed.blocks[0].heading_path) == ("Pads", ("One",))
+    assert read("<text:p>x</text:p>").title == ""
+
+
+def test_rows_of_a_repeated_header_are_rows_and_empty_columns_are_left_out() -> None:
+    cell = "<table:table-cell><text:p>{}</text:p></table:table-cell>"
+    empty = "<table:table-cell table:number-columns-repeated='90'/>"
+    row = f"<table:table-row>{cell}{cell}{empty}</table:table-row>"
+    head = f"<table:table-header-rows>{row.format('pin', 'layer')}</table:table-header-rows>"
+    assert blocks(f"<table:table>{head}{row.format('A', 'M1|M2')}</table:table>") == [
+        ("table", "| pin | layer |\n| --- | --- |\n| A | M1\\|M2 |")
+    ]

@@ -71,8 +71,8 @@ def test_a_synopsis_ends_at_a_blank_line_or_at_the_margin() -> None:
     first, second = read_synopsis(lines), read_synopsis(lines[2:])
     assert first is not None
     assert second is not None
-    assert (first.lines, first.names) == (2, {"x", "y"})
-    assert (second.lines, second.names) == (1, {"z"})
+    assert (first.lines, first.names) == (2, frozenset({"x", "y"}))
+    assert (second.lines, second.names) == (1, frozenset({"z"}))
 
 
 def test_a_cut_synopsis_leaves_out_what_stood_at_the_cut() -> None:
