@@ -23,3 +23,21 @@ def test_a_word_may_have_several_opposites() -> None:
     assert OPPOSITE["lower"] == {"raise", "higher", "upper"}
     assert OPPOSITE["less"] == {"more"}
     assert OPPOSITE["more"] == {"fewer", "less"}
+
+
+def test_no_word_is_written_in_another_form_than_sentences_are_compared_in() -> None:
+    for word in OPPOSITE:
+        assert word == word.lower().strip()
+        assert word.isalpha(), word
+
+
+def test_words_of_timing_power_and_order_are_there() -> None:
+    for one, other in (("before", "after"), ("minimum", "maximum"), ("enable", "disable"), ("rise", "fall")):
+        assert other in OPPOSITE.get(one, ()), one
+
+
+def test_what_means_the_same_is_no_opposite() -> None:
+    """Opposites of opposites are of one side: none of them turns the other around."""
+    for word, others in OPPOSITE.items():
+        for same in {found for other in others for found in OPPOSITE[other]} - {word}:
+            assert same not in others, (word, same)

@@ -69,3 +69,34 @@ def test_small_macros_are_expanded_as_before() -> None:
 def test_hidden_uses_keep_every_place() -> None:
     text = "`define A x\n`ifdef A\nassign y = `A;\n`endif\n"
     assert hide_uses(text) == text.replace("= `A", "=  A")
+
+
+@for_each(
+    ("text", "hidden"),
+    [
+        ("`define A x\n`A", "`define A x\n A"),
+        ('`include "a.v"\n`timescale 1ns/1ps\n', '`include "a.v"\n`timescale 1ns/1ps\n'),
+        ("`define A x\n`B `A`A `AB", "`define A x\n`B  A A `AB"),
+        ("", ""),
+        ("`", "`"),
+    ],
+)
+def test_only_uses_of_a_files_own_macros_are_hidden(text: str, hidden: str) -> None:
+    assert hide_uses(text) == hidden
+    assert count_made(hidden) <= count_made(text)
+
+
+@for_each(
+    ("body", "most"),
+    [("", 10), ("x", 10), ("\u00e4\u00f6", 10), ("y" * 5000, 10_100), ("a \\\r\n b", 10)],
+)
+def test_a_macro_makes_its_body_for_each_use(body: str, most: int) -> None:
+    text = f"`define A {body}\n`A"
+    assert len("".join(body.replace("\\", "").split())) <= count_made(text) <= most
+    assert count_made(f"{text} `A") <= 3 * most
+
+
+def test_of_a_macro_that_is_defined_again_the_largest_body_counts() -> None:
+    bodies = ("x", "y" * 100_000, "z")
+    text = "".join(f"`define A {body}\n" for body in bodies)
+    assert count_made(f"{text}`A `A `A") >= 300_000

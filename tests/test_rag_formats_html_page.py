@@ -195,3 +195,92 @@ def test_a_logo_in_a_box_is_no_title_and_a_notice_of_rights_no_text() -> None:
 def test_a_page_of_more_tags_than_memory_should_hold_is_refused(parse: Callable[[bytes], Parsed]) -> None:
     with pytest.raises(ParseFailed, match=f"it has more than {MAX_TAGS} tags: split it"):
         parse(b"<html><body><table><tr>" + b"<td>a" * MAX_TAGS + b"</tr></table></body></html>")
+
+
+def shown(text: str) -> list[tuple[str, str]]:
+    return [(block.kind, block.text) for block in parse_html(text.encode()).blocks]
+
+
+@for_each(
+    ("text", "blocks"),
+    [
+        ("<p>never closed", [("prose", "never closed")]),
+        ("words alone", [("prose", "words alone")]),
+        ("<pre>x\n  y</pre>", [("code", "```\nx\n  y\n```")]),
+        ("<pre><code class='language-tcl'>a</code></pre>", [("code", "```tcl\na\n```")]),
+        ("<ul><li>a<li>b<ul><li>c</ul></ul>", [("list", "- a\n- b\n  - c")]),
+        ("<ol start=3><li>a<li>b</ol>", [("list", "3. a\n4. b")]),
+        ("<p>a &lt; b &amp;&nbsp;c</p>", [("prose", "a < b & c")]),
+        ("<p>use <code>a_b</code> or <tt>c</tt></p>", [("prose", "use `a_b` or `c`")]),
+        ("<details><summary>More</summary>text</details>", [("prose", "More"), ("prose", "text")]),
+        ("<blockquote>said</blockquote>", [("prose", "said")]),
+        ("<p hidden>x</p><p>y</p>", [("prose", "y")]),
+        ("<p>x</p><script>gone()</script><style>gone</style>", [("prose", "x")]),
+        ("<nav><p>gone</p></nav><p>x</p>after", [("prose", "x"), ("prose", "after")]),
+        ("<table><tr><th>a<th>b<tr><td>1<td>2</table>", [("table", "| a | b |\n| --- | --- |\n| 1 | 2 |")]),
+        ("<table><tr><td rowspan=2>a<td>b<tr><td>c</table>", [("table", "| a | b |\n| --- | --- |\n| a | c |")]),
+        ("<table></table><p>x</p>", [("prose", "x")]),
+        ("<p></p><div> </div>", []),
+    ],
+)
+def test_each_element_has_its_kind_of_block(text: str, blocks: list[tuple[str, str]]) -> None:
+    assert shown(f"<h1>T</h1>{text}") == (blocks or [("list", "- T")])
+
+
+def test_headings_close_deeper_ones_and_terms_stand_over_their_definitions() -> None:
+    text = "<h1>A</h1><h3>B</h3><p>x</p><h2>C</h2><p>y</p><dl><dt>-a<dd>Does a.<dt>-b<dt>-c<dd>Both.</dl><p>z</p>"
+    parsed = parse_html(text.encode())
+    assert parsed.title == "A"
+    assert [(block.heading_path, block.text) for block in parsed.blocks] == [
+        (("B",), "x"),
+        (("C",), "y"),
+        (("C", "-a"), "Does a."),
+        (("C", "-b, -c"), "Both."),
+        (("C",), "z"),
+    ]
+
+
+@for_each(
+    "text",
+    [
+        "<p>Last updated on 2024-01-02.</p>",
+        "<p>\u00a9 Copyright 2019-2024, nobody.</p>",
+        "<p><a href='a.html'>Previous</a></p>",
+        "<p><a href='i.html'>Main</a> &raquo; <a href='m.html'>Manual</a> &raquo; Rules</p>",
+        "<a href='e'>Edit this page</a>",
+        "<ul><li><a href='#a'>A</a><li><a href='#b'>B</a><li><a href='#c'>C</a></ul>",
+    ],
+)
+def test_what_only_leads_through_a_site_is_left_out(text: str) -> None:
+    assert shown(f"{text}<h1>T</h1><p>x</p>") == [("prose", "x")]
+
+
+@for_each(
+    "text",
+    [
+        "<p>The file was last updated by the router.</p>",
+        "<p>See <a href='a.html'>the previous step</a> first.</p>",
+        "<ul><li><a href='#a'>A</a> routes.<li><a href='#b'>B</a><li><a href='#c'>C</a></ul>",
+        "<p>Edit the page size.</p>",
+    ],
+)
+def test_what_says_something_beside_its_links_stays(text: str) -> None:
+    assert len(shown(f"<h1>T</h1><p>x</p>{text}")) == 2
+
+
+WORDS = st.sampled_from(
+    ["alpha{n}", "<b>beta{n}</b>", "<code>gamma{n}</code>", "<a href='x'>delta{n}</a>", "&#956;{n}"]
+)
+ELEMENT = st.sampled_from(["p", "div", "li", "td", "pre", "blockquote", "dd", "section"])
+
+
+@settings(max_examples=50)
+@given(st.lists(st.tuples(ELEMENT, WORDS, st.booleans()), min_size=1, max_size=8))
+def test_no_word_of_a_page_is_lost_however_it_is_broken(parts: list[tuple[str, str, bool]]) -> None:
+    page = "".join(
+        f"<{tag}>{words.format(n=f'9{number}9')}{f'</{tag}>' if is_closed else ''}"
+        for number, (tag, words, is_closed) in enumerate(parts)
+    )
+    parsed = parse_html(f"<main><h1>T</h1>{page}".encode())
+    found = " ".join(f"{block.text} {' '.join(block.heading_path)}" for block in parsed.blocks)
+    assert all(f"9{number}9" in found for number in range(len(parts)))

@@ -118,3 +118,38 @@ def test_messages_have_numbers_and_words_only_where_the_page_is_about_messages()
             "GRT-0118": "Routing is congested.",
             "WIDTHTRUNC": "A value loses bits.",
         }
+
+
+def test_a_description_is_cut_and_a_default_comes_from_the_words_where_no_column_has_it() -> None:
+    text = "Of the blade. " * 100
+    rows = ("`-width`", f"{text}The default is 5.", "-"), ("`-wet`", "With water, by default 7.", "")
+    found, _ = read(table("Option of `cut_die`", "Meaning", *rows))
+    width, wet = command(found).options
+    assert len(width.description) <= 600
+    assert text.startswith(width.description.rstrip("\u2026")[:100])
+    assert (wet.description, wet.default) == ("With water, by default 7.", "7")
+
+
+def test_a_cell_of_several_options_gives_each_the_description() -> None:
+    found, _ = read(table("Option of `cut_die`", "Meaning", ("`-t`, `--top <cell>`", "The cell.")))
+    assert [(one.name, one.argument, one.description) for one in command(found).options] == [
+        ("-t", "<cell>", "The cell."),
+        ("--top", "<cell>", "The cell."),
+    ]
+
+
+def test_a_table_without_a_header_and_one_of_something_else_say_nothing() -> None:
+    for text in (
+        "| `-a` | Does a. |\n",
+        table("Colour", "Meaning", ("`-a`", "Does a.")),
+        "| Option |\n| --- |\n| -a |\n",
+    ):
+        found, _ = read(text, known=("cut_die",))
+        assert not any(one.options or one.arguments for one in found.commands(is_partial=False)), text
+        assert (found.variables, found.messages) == ({}, {})
+
+
+def test_a_variable_needs_the_form_of_one() -> None:
+    names = {"DIE_AREA": True, "die_area": True, "PDK": True, "A": False, "area": False, "2X": False, "a-b": False}
+    found, _ = read(table("Variable", "Description", *((name, "Of the chip.") for name in names)))
+    assert set(found.variables) == {name for name, is_one in names.items() if is_one}
