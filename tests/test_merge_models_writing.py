@@ -17,7 +17,8 @@ from safetensors.numpy import load_file
 from merge.arithmetic.dtypes import DTYPES
 from merge.models.checkpoint import Checkpoint, TensorSpec, read_specs
 from merge.models.layout import INDEX, PART, WEIGHTS
-from merge.models.writing import CheckpointWriter, split_shards
+from merge.models.writing import HASH_BYTES, CheckpointWriter, hash_span, split_shards
+from tests.rows import for_each
 
 
 def spec(name: str, dtype: str, *shape: int) -> TensorSpec:
@@ -150,3 +151,74 @@ def test_any_tensors_written_in_any_order_of_pieces_read_back_the_same(
     assert read.keys() == values.keys()
     assert all(read[each.name].shape == each.shape for each in specs)
     assert all(read[name].ravel().tolist() == flat.tolist() for name, flat in values.items())
+
+
+@settings(max_examples=50)
+@given(
+    st.lists(st.tuples(st.sampled_from(["F64", "F32", "BF16", "U8"]), st.integers(0, 9)), max_size=8),
+    st.integers(1, 60),
+)
+def test_shards_hold_every_tensor_once_and_no_more_than_fits(tensors: list[tuple[str, int]], limit: int) -> None:
+    specs = [spec(f"t{number}", dtype, count) for number, (dtype, count) in enumerate(tensors)]
+    shards = split_shards(specs, limit)
+    assert sorted(each.name for shard in shards for each in shard) == sorted(each.name for each in specs)
+    assert len(shards) >= 1
+    for shard in shards:
+        assert len(shard) <= 1 or sum(each.n_bytes for each in shard) <= limit
+        widths = [DTYPES[each.dtype].itemsize for each in shard]
+        assert widths == sorted(widths, reverse=True)
+    assert split_shards(specs[::-1], limit) == shards
+
+
+def test_a_shard_that_is_just_full_takes_no_more_than_an_empty_tensor() -> None:
+    full = [spec("a", "F32", 2), spec("b", "F32", 2), spec("c", "F32", 0)]
+    assert [[each.name for each in shard] for shard in split_shards(full, 16)] == [["a", "b", "c"]]
+    assert [[each.name for each in shard] for shard in split_shards(full, 15)] == [["a"], ["b", "c"]]
+    assert split_shards([], 1) == [[]]
+
+
+@for_each(
+    ("offset", "count", "covered"),
+    [(0, 0, b""), (0, 4, b"0123"), (3, 4, b"3456"), (8, 99, b"89"), (10, 5, b""), (99, 5, b"")],
+)
+def test_a_span_is_hashed_as_far_as_the_file_goes(tmp_path: Path, offset: int, count: int, covered: bytes) -> None:
+    (tmp_path / "f").write_bytes(b"0123456789")
+    with (tmp_path / "f").open("rb") as file:
+        assert hash_span(file.fileno(), offset, count) == hashlib.sha256(covered).hexdigest()
+        assert file.tell() == 0  # threads share the file, and none moves its place
+
+
+def test_a_span_longer_than_one_read_is_hashed_whole(tmp_path: Path) -> None:
+    raw = bytes(range(256)) * (HASH_BYTES // 256) + b"end"
+    (tmp_path / "f").write_bytes(raw)
+    with (tmp_path / "f").open("rb") as file:
+        assert hash_span(file.fileno(), 1, len(raw) - 1) == hashlib.sha256(raw[1:]).hexdigest()
+
+
+def test_a_header_is_hashed_as_it_stands_in_the_file(tmp_path: Path) -> None:
+    with CheckpointWriter(tmp_path, [spec("größe", "BF16", 3), spec("x", "U8", 1)]) as writer:
+        (path,) = writer.finish()
+    raw = path.read_bytes()
+    head = raw[: 8 + int.from_bytes(raw[:8], "little")]
+    assert writer.headers == {WEIGHTS: hashlib.sha256(head).hexdigest()}
+    assert len(head) % 8 == 0
+    assert len(raw) == len(head) + 7
+    assert json.loads(head[8:])["__metadata__"] == {"format": "pt"}
+
+
+def test_the_bytes_that_were_written_are_given_back_and_hashed(tmp_path: Path) -> None:
+    values = np.array([1.5, -2.0, 3.0], ml_dtypes.bfloat16)
+    with CheckpointWriter(tmp_path, [spec("a", "BF16", 3), spec("b", "F32", 1)]) as writer:
+        assert bytes(writer.write("a", 0, values)) == values.tobytes()
+        assert bytes(writer.write("a", 1, values[:0])) == b""
+        assert writer.hash_tensor("a") == hashlib.sha256(values.tobytes()).hexdigest()
+        assert writer.hash_tensor("b") == hashlib.sha256(bytes(4)).hexdigest()  # not written yet: zeros
+        with pytest.raises(KeyError):
+            writer.write("c", 0, values)
+
+
+def test_a_writer_that_is_closed_without_an_end_leaves_nothing_that_loads(tmp_path: Path) -> None:
+    with CheckpointWriter(tmp_path, [spec(name, "F32", 4) for name in "ab"], shard_bytes=16) as writer:
+        writer.close()
+    assert all(path.name.endswith(PART) for path in tmp_path.iterdir())
+    assert len(list(tmp_path.iterdir())) == 3  # two shards and their index

@@ -25,7 +25,8 @@ from merge.recipe import Recipe, describe_lam
 from merge.recipe_file import load_recipe, parse_recipe
 from merge.tuning.likelihood import Scorer, encode
 from merge.tuning.questions import Question
-from merge.tuning.study import Plan, Study, estimate
+from merge.tuning.study import Estimate, Found, Plan, Row, Study, describe, describe_lams, estimate
+from merge.tuning.trials import Trial
 from tests.rows import for_each
 from tests.tiny_models import make_recipe, rewrite_config, rewrite_tensors, write_llama
 
@@ -273,3 +274,88 @@ def test_a_recipe_that_is_spelled_out_means_the_same(tmp_path: Path) -> None:
     again = load_recipe(tmp_path / "again.toml")
     assert (again.values(), again.parents()) == (recipe.values(), recipe.parents())
     assert again.dtypes == (("lm_head.weight", "float32"),)
+
+
+@for_each(
+    ("lams", "text"),
+    [((0.6,), "0.6"), ((0.6, 0.6, 0.6), "0.6"), ((0.6, 0.42), "0.6/0.42"), ((0.0, 1.0), "0/1"), ((0.1 + 0.2,), "0.3")],
+)
+def test_lams_are_said_once_where_they_are_one(lams: tuple[float, ...], text: str) -> None:
+    assert describe_lams(lams) == text
+    assert describe(Trial(lams, (-0.5, -1.25))) == f"lam {text}: chip -0.5000, chat -1.2500"
+
+
+@for_each(
+    ("low", "high", "is_clear"),
+    [(0.1, 0.2, True), (-0.2, -0.1, True), (-0.1, 0.1, False), (0.0, 0.1, False), (-0.1, 0.0, False)],
+)
+def test_an_interval_is_clear_where_it_leaves_out_zero(low: float, high: float, is_clear: bool) -> None:
+    assert Estimate((low + high) / 2, low, high).is_clear is is_clear
+
+
+@for_each(
+    ("chip", "chat", "is_better"),
+    [
+        ((0.1, 0.2), (0.1, 0.2), True),
+        ((0.1, 0.2), (-0.1, 0.1), True),
+        ((0.1, 0.2), (-0.2, -0.1), False),
+        ((-0.1, 0.1), (-0.1, 0.1), False),
+        ((-0.2, -0.1), (-0.1, 0.1), False),
+    ],
+)
+def test_a_merge_is_better_where_it_gains_clearly_and_loses_nothing_clearly(
+    chip: tuple[float, float], chat: tuple[float, float], is_better: bool
+) -> None:
+    beside = {goal: Estimate(sum(ends) / 2, *ends) for goal, ends in (("chip", chip), ("chat", chat))}
+    trial = Trial((0.5,), (0.0, 0.0))
+    other = Row("chip", (1.0,), beside, {goal: Estimate(-1, -2, -0.5) for goal in beside})
+    found = Found((trial,), (0,), trial, (other, Row("found", (0.5,), beside, beside)), 1.0)
+    assert found.is_better() is is_better
+
+
+def test_an_estimate_of_equal_values_has_no_width_and_is_drawn_alike_each_time() -> None:
+    same = estimate(np.full(7, -2.5))
+    assert (same.mean, same.low, same.high) == pytest.approx((-2.5, -2.5, -2.5))
+    values = np.array([1.0, 2.0, 4.0, 8.0])
+    assert estimate(values) == estimate(values.copy())
+    moved = estimate(values + 10)
+    assert (moved.low, moved.high) == pytest.approx((estimate(values).low + 10, estimate(values).high + 10))
+    assert 1.0 <= estimate(values).low <= estimate(values).mean <= estimate(values).high <= 8.0
+
+
+@for_each(
+    "journal",
+    [
+        "",
+        "{}\n",
+        "[]\n",
+        '{"key": "k", "more": 1}\n',
+        '{"key": "k"}\n{"lams": [0.6]}\n',
+        '{"key": "k"}\n{"lams": 5, "values": [1, 2]}\n',
+        '{"key": "k"}\n{"lams": [0.6], "values": [1]}\n',
+        '{"key": "k"}\n[]\n',
+        '{"key": "k"}\n{"lams": [0.\n{"lams": [0.6], "values": [1, 2]}\n',
+    ],
+)
+def test_a_journal_that_is_not_this_searchs_is_refused_and_left_as_it_is(tmp_path: Path, journal: str) -> None:
+    (tmp_path / "trials.jsonl").write_text(journal)
+    with pytest.raises(OutputRefused, match=r"is of another search: .*Choose another --out"):
+        study(tmp_path, Formula(1.0)).run((0.6,))
+    assert (tmp_path / "trials.jsonl").read_text() == journal
+
+
+def test_a_search_that_is_over_tries_nothing_again(tmp_path: Path) -> None:
+    first = study(tmp_path, Formula(1.0), trials=3).run((0.6,))
+    model = Formula(1.0)
+    again = study(tmp_path, model, trials=3).run((0.6,))
+    assert again.trials == first.trials
+    assert again.best == first.best
+    assert model.tries == len({row.lams for row in again.rows})  # only what is confirmed
+
+
+def test_merges_of_the_same_lams_are_confirmed_once(tmp_path: Path) -> None:
+    model = Formula(1.0)
+    found = study(tmp_path, model, trials=1).run((0.6,))
+    assert [row.name for row in found.rows] == ["chat", "chip", "default", "guess", "found"]
+    assert model.tries == 1 + 3  # the trial; and 0, 1 and 0.6, which is default, guess and found
+    assert not found.is_better()
