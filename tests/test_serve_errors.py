@@ -13,7 +13,17 @@ import openai
 import pytest
 
 import serve.errors
-from serve.errors import RequestError, ServeError, TooManyTokens
+import serve.evaluation.errors
+from serve.errors import (
+    LONGEST_REFUSAL,
+    NO_TOOL_PARSER,
+    InvalidApiKey,
+    MethodNotAllowed,
+    RequestError,
+    ServeError,
+    TooManyTokens,
+    UpstreamRefused,
+)
 from tests.rows import for_each
 
 WORDS, PARAM = "It is wrong: do this.", "messages[0].content"
@@ -120,3 +130,69 @@ def test_what_stops_a_command_is_the_users_to_mend() -> None:
 
 def test_tokens_are_counted_as_far_as_needed() -> None:
     assert (TooManyTokens(900).at_least, str(TooManyTokens(900))) == (900, "at least 900 tokens")
+
+
+@for_each(
+    ("status", "error", "answered", "kind", "code", "says"),
+    [
+        (400, {"message": "bad", "param": "seed"}, 400, "invalid_request_error", None, "bad"),
+        (400, "in words", 400, "invalid_request_error", None, "in words"),
+        (400, ["a", "b"], 400, "invalid_request_error", None, "['a', 'b']"),
+        (404, {"message": "no such model"}, 404, "invalid_request_error", "model_not_found", "no such model"),
+        (429, None, 429, "invalid_request_error", "rate_limit_exceeded", "the engine answered with status 429"),
+        (500, {}, 502, "server_error", None, "the engine answered with status 500"),
+        (501, {"message": ""}, 501, "server_error", None, "the engine answered with status 501"),
+        (503, {"message": None, "code": 503}, 503, "server_error", None, "the engine answered with status 503"),
+        (
+            400,
+            {"message": "This model's maximum context length is 8192 tokens."},
+            400,
+            "invalid_request_error",
+            "context_length_exceeded",
+            "8192 tokens",
+        ),
+    ],
+)
+def test_an_engines_refusal_of_whatever_form_becomes_one_of_openais(
+    status: int, error: object, answered: int, kind: str, code: str | None, says: str
+) -> None:
+    refused = UpstreamRefused(status, error)
+    assert (refused.status, refused.type, refused.code) == (answered, kind, code)
+    assert says in refused.envelope()["error"]["message"]
+
+
+@for_each(
+    ("param", "passed"), [("seed", "seed"), (None, None), (5, None), (["seed"], None), ("", ""), ("p" * 3000, None)]
+)
+def test_a_field_that_an_engine_names_is_passed_on_where_it_is_a_text(param: object, passed: str | None) -> None:
+    found = UpstreamRefused(400, {"message": "x", "param": param}).param
+    assert found == (passed if passed is not None or not isinstance(param, str) else param[:LONGEST_REFUSAL])
+
+
+def test_a_refusal_as_long_as_a_prompt_is_cut() -> None:
+    assert len(str(UpstreamRefused(400, {"message": "x" * 10**6}))) == LONGEST_REFUSAL
+
+
+@for_each("end", ["", "."])
+def test_tools_without_a_parser_get_advice_that_names_the_whole_remedy(end: str) -> None:
+    said = f'"auto" tool choice requires --enable-auto-tool-choice and {NO_TOOL_PARSER}{end}'
+    assert "CHIPALIGN_TOOL_PARSER=NAME" in str(UpstreamRefused(400, {"message": said}))
+    assert str(UpstreamRefused(400, {"message": f"{said} But why?"})).endswith("But why?")
+
+
+def test_a_method_that_is_not_there_lists_those_that_are() -> None:
+    refused = MethodNotAllowed("x", ["GET", "DELETE"])
+    assert (refused.status, refused.headers) == (405, {"allow": "GET, DELETE"})
+    assert MethodNotAllowed("x", []).headers == {"allow": ""}
+
+
+def test_a_missing_key_says_how_one_is_sent() -> None:
+    assert InvalidApiKey("x").headers == {"www-authenticate": 'Bearer realm="chipalign"'}
+
+
+def test_an_error_of_an_evaluation_stops_its_command_like_any_other() -> None:
+    kinds = [kind for kind in vars(serve.evaluation.errors).values() if inspect.isclass(kind)]
+    own = [kind for kind in kinds if kind.__module__ == serve.evaluation.errors.__name__]
+    assert len(own) > 5
+    assert all(issubclass(kind, ServeError) and kind("x").exit_code == 2 and kind.__doc__ for kind in own)
+    assert issubclass(serve.evaluation.errors.ContextExceeded, serve.evaluation.errors.EndpointRefused)

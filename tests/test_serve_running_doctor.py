@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from serve.running.doctor import Finding, examine, report_text, would_run
+from serve.running.doctor import Finding, examine, report_json, report_text, version_of, would_run
 from serve.settings import ServeSettings
 
 
@@ -69,3 +69,22 @@ def test_the_command_writes_one_json_document(tmp_path: Path) -> None:
     )
     document = json.loads(done.stdout)
     assert (done.returncode, document["would_run"]) == (0, True)
+
+
+def test_a_report_as_json_says_the_same_as_its_lines() -> None:
+    findings = [Finding("engine", False, "none: ü", "run `make up`"), Finding("gpu", False, "none", needed=False)]
+    document = json.loads(report_json(findings))
+    assert document["would_run"] is False
+    assert [Finding(**each) for each in document["findings"]] == findings
+    assert json.loads(report_json([])) == {"would_run": True, "findings": []}
+
+
+def test_no_file_name_steers_the_terminal_that_shows_a_report() -> None:
+    [line] = report_text([Finding("index", True, "/home/\x1b[2J\n/x\u202e")]).splitlines()
+    assert line.isprintable()
+    assert line.startswith("ok       index")
+
+
+def test_a_package_that_is_not_installed_has_no_version() -> None:
+    assert version_of("pytest")
+    assert version_of("no-such-package-of-ours") == ""

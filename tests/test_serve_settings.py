@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import fields
 from pathlib import Path
 
 import pytest
@@ -106,3 +107,111 @@ def test_a_key_is_read_from_the_variable_that_is_named() -> None:
     for env in ({}, {"KEY": " "}):
         with pytest.raises(SettingsError, match="--api-key-env KEY: this variable is not set"):
             read_api_key("KEY", env)
+
+
+RANGES = [
+    (item.metadata["env"], *item.metadata["range"], type(getattr(ServeSettings(), item.name)), item.name)
+    for item in fields(ServeSettings)
+    if "range" in item.metadata
+]
+
+
+@for_each(("variable", "least", "most", "kind", "name"), RANGES)
+def test_both_ends_of_a_range_are_allowed_and_nothing_beyond(
+    variable: str, least: float, most: float, kind: type, name: str
+) -> None:
+    for end in (least, most):
+        assert getattr(ServeSettings.from_env({variable: str(kind(end))}), name) == end
+    step = 1 if kind is int else 0.05
+    for beyond in (kind(least - step), kind(most + step)):
+        with pytest.raises(SettingsError, match=f"{variable} is '{beyond}'"):
+            ServeSettings.from_env({variable: str(beyond)})
+    default = getattr(ServeSettings(), name)
+    assert least <= default <= most
+
+
+@for_each("text", ["", " ", "\n"])
+def test_a_blank_variable_leaves_every_default(text: str) -> None:
+    blank = {item.metadata["env"]: text for item in fields(ServeSettings)}
+    assert ServeSettings.from_env(blank) == ServeSettings()
+
+
+@for_each(
+    ("variable", "value"),
+    [
+        ("CHIPALIGN_TOP_K", "٣"),
+        ("CHIPALIGN_TOP_K", "0x3"),
+        ("CHIPALIGN_TOP_K", "3 passages"),
+        ("CHIPALIGN_TEMPERATURE", "inf"),
+        ("CHIPALIGN_TEMPERATURE", "0,5"),
+        ("CHIPALIGN_UPLOADS", "ON"),
+        ("CHIPALIGN_ANSWER", "quotes"),
+        ("CHIPALIGN_GRAMMAR", "true"),
+        ("CHIPALIGN_FEEDBACK", "all"),
+        ("CHIPALIGN_TOOL_PARSER", "her mes"),
+        ("CHIPALIGN_PUBLIC_URL", "https://a.example/?x=1"),
+        ("CHIPALIGN_API_KEY", "k\x07ey"),
+        ("CHIPALIGN_STORE_URL", "mysql://h/db"),
+    ],
+)
+def test_a_value_of_another_kind_is_refused_by_its_variable(variable: str, value: str) -> None:
+    with pytest.raises(SettingsError, match=variable):
+        ServeSettings.from_env({variable: value})
+
+
+def test_a_store_that_is_no_postgres_is_refused_without_its_password() -> None:
+    with pytest.raises(SettingsError, match=r"CHIPALIGN_STORE_URL is 'mysql://h/db': give a URL such as") as caught:
+        ServeSettings.from_env({"CHIPALIGN_STORE_URL": "mysql://me:hunter2@h/db"})
+    assert "hunter2" not in str(caught.value)
+    for url in ("postgres://h/db", "postgresql://me:hunter2@h:5432/db?sslmode=require"):
+        settings = ServeSettings.from_env({"CHIPALIGN_STORE_URL": url})
+        assert settings.store_url == url
+        assert "hunter2" not in repr(settings)
+
+
+def test_a_key_may_hold_any_sign_that_a_header_carries() -> None:
+    key = "sk-!\"#$%&'()*+,/:;<=>?@[\\]^_`{|}~ 9"
+    assert ServeSettings.from_env({"CHIPALIGN_API_KEY": f" {key}\n"}).api_key == key
+
+
+@for_each(
+    ("host", "url"),
+    [
+        ("127.0.0.1", "http://127.0.0.1:80"),
+        ("0.0.0.0", "http://127.0.0.1:80"),
+        ("::", "http://127.0.0.1:80"),
+        ("", "http://127.0.0.1:80"),
+        ("::1", "http://[::1]:80"),
+        ("fd00::5", "http://[fd00::5]:80"),
+        ("chips.example", "http://chips.example:80"),
+    ],
+)
+def test_a_host_that_is_listened_on_has_an_address_to_ask_it_under(host: str, url: str) -> None:
+    assert ServeSettings(host=host).local_url(80) == url
+
+
+def test_folders_follow_the_home_and_the_model_unless_they_are_named(tmp_path: Path) -> None:
+    settings = ServeSettings(home=tmp_path, model_id="mine")
+    assert settings.checkpoint_dir == tmp_path / "models" / "mine"
+    assert settings.index_dir == tmp_path / "indexes" / "starter"
+    assert settings.sources_file is None
+    named = ServeSettings(home=tmp_path, checkpoint="/m", index="~/i", sources="s.toml")
+    assert (named.checkpoint_dir, named.index_dir) == (Path("/m"), Path.home() / "i")
+    assert named.sources_file == Path("s.toml")
+
+
+def test_a_child_gets_the_settings_over_what_this_process_was_given(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("CHIPALIGN_TOP_K", "9")
+    monkeypatch.setenv("OTHER", "kept")
+    env = ServeSettings(home=tmp_path, top_k=4).child_env()
+    assert (env["CHIPALIGN_TOP_K"], env["OTHER"]) == ("4", "kept")
+    assert ServeSettings.from_env(env) == ServeSettings(home=tmp_path, top_k=4)
+
+
+def test_an_empty_option_leaves_the_variable_and_a_wrong_one_is_refused() -> None:
+    env = {"CHIPALIGN_GATEWAY_PORT": "9000"}
+    assert ServeSettings.from_env(env, {"gateway_port": ""}).gateway_port == 9000
+    with pytest.raises(SettingsError, match="CHIPALIGN_GATEWAY_PORT is '0': give a whole number from 1 to 65535"):
+        ServeSettings.from_env(env, {"gateway_port": "0"})

@@ -10,6 +10,7 @@ from __future__ import annotations
 import html
 import json
 import re
+import shlex
 from collections.abc import Iterator
 from typing import Any
 
@@ -83,7 +84,7 @@ def _operation(document: dict[str, Any], path: str, method: str, operation: dict
         if "example" in content:
             sent = json.dumps(content["example"], ensure_ascii=False)
             url = f"{document['servers'][0]['url']}{path}"
-            command = f"curl {url} -H 'Content-Type: {kind}' \\\n  -d '{sent}'"
+            command = f"curl {url} -H 'Content-Type: {kind}' \\\n  -d {shlex.quote(sent)}"
             yield f"<pre>{html.escape(command)}</pre>"
     answer = operation["responses"]["200"]["content"]
     yield f"<h3>Answer</h3><p>{html.escape(', '.join(answer))}</p>"
