@@ -57,6 +57,9 @@ def test_a_very_long_line_begins_no_option() -> None:
         ("- **`-hold`** \u2014 Repairs.", (("-hold", ""),), "Repairs."),
         ("\u2022 +incdir: Adds.", (("+incdir", ""),), "Adds."),
         ("- -width=<n>: Sets.", (("-width", "<n>"),), "Sets."),
+        ("- `-t`, `--top <cell>`: Names it.", (("-t", "<cell>"), ("--top", "<cell>")), "Names it."),
+        ("- **`-a`**, **`--all`** - Repairs all.", (("-a", ""), ("--all", "")), "Repairs all."),
+        ("- `-a` or `-b` repairs.", (("-a", ""), ("-b", "")), "repairs."),
     ],
 )
 def test_an_item_begins_with_its_option_in_any_form(

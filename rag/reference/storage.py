@@ -24,7 +24,7 @@ from rag.reference.cards import Command, Message, Reference, Variable
 from rag.typed_json import convert, parse_json
 
 REFERENCE = "reference.json"
-VERSION = 2  # of the extraction and the file's form; a file of another version is not used
+VERSION = 3  # of the extraction and the file's form; a file of another version is not used
 PARTS_KEPT = 8  # choices of collections whose references are kept
 
 

@@ -17,9 +17,11 @@ from rag.reference.synopses import OPTION, read_option_names
 
 _COLUMNS = re.compile(r" {2,}|\t+")  # between an option and what it does
 _ITEM = re.compile(r"\s*(?:[-*+•]|\d{1,3}[.)])\s+(?=\S)")
-# `-hold`: what it does;  **-hold** - what it does;  `-hold` what it does
+# `-hold`: what it does;  **-hold** - what it does;  `-hold` what it does;  `-t`, `--top`: what both do
 _DESCRIBED = re.compile(
-    r"\**`+(?P<code>[^`]{1,120})`+\**(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<description>\S.*)", re.DOTALL
+    r"\**`+(?P<code>[^`]{1,120}(?:`+\**(?:, ?| / | or )\**`+[^`]{1,120}){0,4})`+\**"
+    r"(?:\s*[:\u2013\u2014]\s*|\s+-+\s+|\s+)(?P<description>\S.*)",
+    re.DOTALL,
 )
 _BARE_DESCRIBED = re.compile(
     r"\**(?P<code>[-+]\S{1,60}?)\**(?:\s*:\s+|\s+[-\u2013\u2014]+\s+)(?P<description>\S.*)", re.DOTALL
@@ -119,7 +121,7 @@ def read_items(lines: Sequence[str]) -> list[Usage]:
         described = (
             _DESCRIBED.fullmatch(text) or _BARE_DESCRIBED.fullmatch(text) if len(text) <= 4 * LONGEST_LINE else None
         )
-        names = read_option_names(described["code"]) if described else []
+        names = read_option_names(re.sub(r"[`*]{2,}|`", "", described["code"])) if described else []
         if described and names:
             found.append(Usage(tuple(names), described["description"], first, after - 1))
     return found
