@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from merge.merging.mismatch import Mismatch
-from merge.recipe import DECISIONS, ParentRef, Recipe
+from merge.recipe import DECISIONS, UNDECIDED, ParentRef, Recipe
 from tests.rows import for_each
 
 RECIPE = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
@@ -33,16 +33,22 @@ def test_a_difference_says_which_values_decide_it(mismatch: Mismatch, sentence: 
 
 
 @for_each("setting", list(DECISIONS))
-def test_each_setting_decides_with_every_value_but_refuse(setting: str) -> None:
+def test_each_setting_decides_with_every_value_that_chooses(setting: str) -> None:
     mismatch = Mismatch("a differs", setting)
     assert mismatch.is_open(RECIPE)
     assert mismatch.is_open(None)
-    refuse, *values = DECISIONS[setting]
-    assert refuse == "refuse"
-    for value in values:
-        assert not mismatch.is_open(deciding({setting: value}))
-        assert f'"{value}"' in mismatch.describe()
-    assert '"refuse"' not in mismatch.describe()
+    for value in DECISIONS[setting]:
+        chooses = value not in UNDECIDED
+        assert mismatch.is_open(deciding({setting: value})) is not chooses
+        assert (f'"{value}"' in mismatch.describe()) is chooses
+
+
+def test_names_alone_that_differ_are_decided_unless_a_recipe_refuses_them() -> None:
+    mismatch = Mismatch("a differs", "names", is_exact=True)
+    assert not mismatch.is_open(RECIPE)
+    assert not mismatch.is_open(None)
+    assert mismatch.is_open(replace(RECIPE, names="refuse"))
+    assert '"exact"' not in mismatch.describe()
 
 
 def test_only_an_allowed_value_decides_where_not_all_are() -> None:
