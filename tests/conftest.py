@@ -326,6 +326,17 @@ def database(store_settings: ServeSettings) -> Iterator[Database]:
     opened.close()
 
 
+@pytest.fixture(scope="module")
+def shared_database(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
+    """A store in SQLite for many examples, each of which leaves it empty."""
+    from serve.store.database import Database
+    from serve.store.sqlite import SqliteEngine
+
+    opened = Database(SqliteEngine(tmp_path_factory.mktemp("shared")))
+    yield opened
+    opened.close()
+
+
 def free_port() -> int:
     """A port that is free now."""
     with socket.socket() as probe:

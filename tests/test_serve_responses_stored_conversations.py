@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -34,13 +34,6 @@ from tests.rows import for_each
 USER = {"role": "user", "content": "Which command repairs hold?"}
 CALL = {"type": "function_call", "id": "fc_1", "call_id": "call_1", "name": "run_sta", "arguments": "{}"}
 RETURNED = {"type": "function_call_output", "id": "fco_1", "call_id": "call_1", "output": "met"}
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(SqliteEngine(tmp_path / "home"))
-    yield opened
-    opened.close()
 
 
 def begin(database: Database, *items: dict[str, Any], **fields: Any) -> str:

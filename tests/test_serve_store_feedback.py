@@ -2,10 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from pathlib import Path
-
-import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -15,39 +11,23 @@ from serve.store.database import Database, now_us
 from serve.store.feedback import Feedback, Rating, delete_old_feedback
 from serve.store.responses import Responses, StoredResponse
 from serve.store.retention import DAY_US, Deleted, delete_before, delete_old
-from serve.store.sqlite import SqliteEngine
 
 RATINGS = some.lists(some.tuples(some.sampled_from("abc"), some.sampled_from(["up", "down"])), max_size=8)
-
-
-@pytest.fixture
-def database(tmp_path: Path) -> Iterator[Database]:
-    opened = Database(SqliteEngine(tmp_path / "home"))
-    yield opened
-    opened.close()
-
-
-@pytest.fixture(scope="module")
-def shared(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Database]:
-    """A store for many examples, each of which leaves it empty."""
-    opened = Database(SqliteEngine(tmp_path_factory.mktemp("shared")))
-    yield opened
-    opened.close()
 
 
 @settings(max_examples=15)
 @given(RATINGS)
 def test_every_rating_is_counted_and_the_last_of_each_answer_is_kept(
-    shared: Database, rated: list[tuple[str, str]]
+    shared_database: Database, rated: list[tuple[str, str]]
 ) -> None:
-    feedback = Feedback(shared)
+    feedback = Feedback(shared_database)
     for moment, (answer_id, rating) in enumerate(rated):
         feedback.add(Rating(answer_id, rating, created_us=moment))
     assert {each.answer_id: each.rating for each in feedback.ratings()} == dict(rated)
     counted = {rating: count for day in feedback.counts().values() for rating, count in day.items()}
     said = [rating for _, rating in rated]
     assert counted == {rating: said.count(rating) for rating in set(said)}
-    with shared.transaction() as change:
+    with shared_database.transaction() as change:
         change.run("DELETE FROM feedback")
         change.run("DELETE FROM feedback_counts")
 

@@ -287,7 +287,7 @@ def inspect(argv: list[str]) -> int:
     from merge.commands.preview import open_pair
     from merge.commands.progress import make_watcher
     from merge.commands.survey import describe_survey, find_rounding, survey_pair
-    from merge.merging.doubts import doubt_angles, doubt_places, doubt_recipe, doubt_rounding
+    from merge.merging.doubts import doubt_recipe, doubt_rounding, doubt_tensors
     from merge.merging.plan import FLOAT_NAMES, find_dtypes, make_plan
     from merge.models.parents import count_cores
 
@@ -300,8 +300,7 @@ def inspect(argv: list[str]) -> int:
         profiles = survey_pair(make_plan(recipe, pair), pair, arithmetic, count_cores(), watcher.move)
         doubts = [
             *doubt_recipe(recipe, pair),
-            *doubt_angles((profile.numel, profile.theta) for profile in profiles),
-            *doubt_places((profile.name, profile.numel, profile.theta) for profile in profiles),
+            *doubt_tensors((profile.name, profile.numel, profile.theta) for profile in profiles),
             *doubt_rounding(find_rounding(profiles), FLOAT_NAMES[find_dtypes(recipe, pair).output]),
         ]
     for doubt in doubts:

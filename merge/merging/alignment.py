@@ -48,23 +48,23 @@ def align_sources(chip: TensorSource, chat: TensorSource, base: TensorSource | N
 
 def align_source(source: TensorSource, to: TensorSource, sides: tuple[str, str], aligned: Aligned) -> TensorSource:
     """A source in the form of another; `aligned` hears what was changed. sides: what the two are called."""
-    known, of_class = len(aligned.found), source.config.get("model_type") == to.config.get("model_type")
+    found: list[Mismatch] = []
+    of_class = source.config.get("model_type") == to.config.get("model_type")
     joined = find_fusions(to.specs, source.specs, to.config)
     parted = find_fusions(source.specs, to.specs, source.config)
     for fusions, make, joins in ((joined, join_parts, True), (parted, split_whole, False)):
-        aligned.found += [Mismatch(problem) for problem in fusions.problems]
+        found += [Mismatch(problem) for problem in fusions.problems]
         aligned.refused |= fusions.refused
         if fusions.exact:
-            aligned.found.append(Mismatch(describe_fusions(fusions.exact, *sides, joins=joins), "names"))
+            found.append(Mismatch(describe_fusions(fusions.exact, *sides, joins=joins), "names"))
             source = make(source, fusions.exact)
     if renamed := match_names(source.specs, to.specs):
         named = dict(zip(sides, (list(renamed), list(renamed.values())), strict=True))
         allowed = tuple(side for side in ("chat", "chip") if side in named and not is_leftover(named[side]))
         is_further = set(sides) != {"chip", "chat"}  # those two decide whose names it takes
-        aligned.found.append(Mismatch(describe_names(renamed, *sides), "names", () if is_further else allowed))
+        found.append(Mismatch(describe_names(renamed, *sides), "names", () if is_further else allowed))
         source = Renamed(source, renamed)
     if of_class and not aligned.refused and source.specs.keys() == to.specs.keys():
-        aligned.found[known:] = [
-            replace(each, is_exact=not each.allowed or sides[1] in each.allowed) for each in aligned.found[known:]
-        ]
+        found = [replace(each, is_exact=not each.allowed or sides[1] in each.allowed) for each in found]
+    aligned.found += found
     return source

@@ -24,7 +24,7 @@ from typing import Any
 
 from merge.errors import CheckpointCorrupt, RecipeError
 from merge.merging.pairing import Pair
-from merge.merging.plan import DEPTH_KEYS, FLOAT_NAMES, find_dtypes, find_layers
+from merge.merging.plan import DEPTH_KEYS, FLOAT_NAMES, find_depth_said, find_dtypes, find_layers
 from merge.merging.templates import find_template, replace_template
 from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
@@ -140,7 +140,7 @@ def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
     """
     if not recipe.slices:
         return config
-    depth = next((config[key] for key in DEPTH_KEYS if type(config.get(key)) is int), 0)
+    depth = find_depth_said(config)
     layers = find_layers(recipe)
     if named := [key for key in find_layer_lists(config, depth) if layers != list(range(depth))]:
         raise RecipeError(

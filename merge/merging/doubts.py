@@ -1,6 +1,6 @@
 """What is surely a mistake in most merges, though it can be carried out: sentences to warn with. Pure.
 
-for sentence in [*doubt_recipe(recipe, pair), *doubt_parents(parents), *doubt_angles(angles), *doubt_places(places)]:
+for sentence in [*doubt_recipe(recipe, pair), *doubt_parents(parents), *doubt_tensors(tensors)]:
     watcher.say(f"warning: {sentence}")
 """
 
@@ -16,7 +16,7 @@ from merge.arithmetic.geodesic import TensorResult
 from merge.errors import join
 from merge.merging.loading import PROCESSORS
 from merge.merging.pairing import HEAD, TIES, Pair
-from merge.merging.plan import DEPTH_KEYS, count_layers
+from merge.merging.plan import count_layers, find_depth_said
 from merge.merging.templates import has_template
 from merge.merging.vocabularies import find_embedding
 from merge.models.beside import find_companions, is_tokenizer_file
@@ -58,7 +58,7 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
 
 def doubt_depth(source: TensorSource) -> list[str]:
     """Whether a config counts more layers than there are weights for."""
-    said = next((source.config[key] for key in DEPTH_KEYS if type(source.config.get(key)) is int), 0)
+    said = find_depth_said(source.config)
     there = max(count_layers(source.specs).values(), default=0)
     if not 0 < there < said:
         return []
@@ -118,6 +118,12 @@ def _doubt_adapter(side: str, parent: Parent, adapter: Parent) -> list[str]:
 
 def _last_part(name: str) -> str:
     return name.partition("@")[0].rstrip("/").rpartition("/")[2].rpartition(":")[2].lower()
+
+
+def doubt_tensors(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
+    """What is odd about the angles of (name, elements, theta in radians) of each tensor that both parents have."""
+    known = list(tensors)
+    return doubt_angles((count, theta) for _, count, theta in known) + doubt_places(known)
 
 
 def doubt_angles(angles: Iterable[tuple[int, float | None]]) -> list[str]:

@@ -38,7 +38,7 @@ from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
 from merge.errors import OutputFull, OutputRefused, join
 from merge.merging.companions import Companions, is_built_in, prepare_companions
-from merge.merging.doubts import doubt_angles, doubt_parents, doubt_places, doubt_recipe, doubt_zeros
+from merge.merging.doubts import doubt_parents, doubt_recipe, doubt_tensors, doubt_zeros
 from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
 from merge.merging.loading import LoadingCheck
@@ -164,11 +164,9 @@ def merge_sweep(
             ]:
                 watcher.say(sentence)
             results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
-            angles = [(math.prod(result.shape), result.theta) for result in results[0]]
-            places = [(result.name, math.prod(result.shape), result.theta) for result in results[0]]
-            said = [*doubt_angles(angles), *doubt_places(places), *doubt_zeros(results[0])]
-            said += check.wait() if check is not None else []
-            for sentence in said:
+            tensors_found = [(result.name, math.prod(result.shape), result.theta) for result in results[0]]
+            said = doubt_tensors(tensors_found) + doubt_zeros(results[0])
+            for sentence in said + (check.wait() if check is not None else []):
                 watcher.say(f"warning: {sentence}")
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)

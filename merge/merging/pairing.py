@@ -14,7 +14,7 @@ from __future__ import annotations
 
 import math
 import re
-from collections.abc import Collection, Mapping
+from collections.abc import Collection, Mapping, Sequence
 from dataclasses import dataclass, field, replace
 
 from merge.arithmetic.dtypes import FLOATS, WHOLE
@@ -86,10 +86,7 @@ def check_pair(
         None if source is None else find_vocabulary(source) for source in (chip, chat, base)
     )
 
-    is_exact = bool(renamed) and all(mismatch.is_exact for mismatch in renamed)
-    configs = compare_configs(chip.config, chat.config, by_name=not renamed)
-    found = [replace(each, is_exact=is_exact and each.setting == "names") for each in configs] + renamed
-    found += compare_ties(chip, chat)
+    found = compare_classes(chip, chat, renamed) + renamed + compare_ties(chip, chat)
     found += compare_vocabularies(chip_vocab, chat_vocab) + compare_cutting(chip.folder, chat.folder)
     if quantised := find_quantised(chip, "chip") + find_quantised(chat, "chat"):
         found += quantised  # its tensors are not the weights: nothing is said of them
@@ -133,6 +130,13 @@ def check_pair(
         raise ParentsMismatch(open_ones)
     taken = () if recipe is not None and recipe.names != "exact" else tuple(each.text for each in renamed)
     return Pair(chip, chat, base, rows, chip_vocab, chat_vocab, renamed=taken)
+
+
+def compare_classes(chip: TensorSource, chat: TensorSource, renamed: Sequence[Mismatch]) -> list[Mismatch]:
+    """Differences of the configs; the class around tensors that differ in names alone is one of names alone."""
+    is_exact = bool(renamed) and all(mismatch.is_exact for mismatch in renamed)
+    found = compare_configs(chip.config, chat.config, by_name=not renamed)
+    return [replace(each, is_exact=is_exact and each.setting == "names") for each in found]
 
 
 def find_share(chip: Mapping[str, TensorSpec], chat: Mapping[str, TensorSpec], rows: RowMap | None = None) -> float:

@@ -341,6 +341,11 @@ def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
     return lam[left] + (lam[left + 1] - lam[left]) * (position - left)
 
 
+def find_depth_said(config: Mapping[str, Any]) -> int:
+    """The number of layers that a config says; 0 where it says none."""
+    return next((config[key] for key in DEPTH_KEYS if type(config.get(key)) is int), 0)
+
+
 def find_layers(recipe: Recipe) -> list[int]:
     """The parents' layer of each layer of the output, as the slices give it."""
     return [layer for each in recipe.slices for layer in range(each.layers[0], each.layers[1] + 1)]

@@ -19,8 +19,6 @@ _DEFINE = re.compile(
 )
 _USE = re.compile(r"`([A-Za-z_]\w*)")
 _TOKEN = re.compile(r"`(?P<use>[A-Za-z_]\w*)|(?P<word>\w+)|(?P<sign>[^\w\s])")
-
-
 _SIGN = re.compile(r"\S")
 
 

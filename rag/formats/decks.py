@@ -8,14 +8,11 @@ Decks are read as scripts: of Calibre (SVRF) or of KLayout (Ruby, also within it
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING
 
 from rag.blocks import Block, Parsed, pipe_table
 from rag.errors import ParseFailed
 from rag.formats.script import parse_script
-
-if TYPE_CHECKING:
-    from lxml import etree
+from rag.xml_tree import read_xml_tree
 
 _RUBY = re.compile(r"^\s*(?:report\(|\w+ = (?:input|polygons|labels)\()|\.output\(", re.MULTILINE)
 _LAYER_PARTS = ("name", "source", "visible")  # of a layer in KLayout's list; the others are colours
@@ -28,7 +25,7 @@ def parse_deck(text: str) -> Parsed:
     """
     if not text.lstrip().startswith("<"):
         return parse_script(text, "ruby" if _RUBY.search(text) else "svrf")
-    root = _read_xml(text)
+    root = read_xml_tree(text.encode(), "XML")
     code = parse_script((root.findtext("text") or "").strip(), "ruby").blocks
     if root.tag != "klayout-macro" or not code:
         raise ParseFailed("XML of data, or a macro without code")
@@ -45,23 +42,9 @@ def parse_technology(text: str) -> Parsed:
         return parse_script(text, "techfile")
     layers = [
         [" ".join((layer.findtext(part) or "").split()) for part in _LAYER_PARTS]
-        for layer in _read_xml(text).iter("properties", "group-members")
+        for layer in read_xml_tree(text.encode(), "XML").iter("properties", "group-members")
     ]
     rows = [row for row in layers if row[0] or row[1]]
     if not rows:
         raise ParseFailed("XML of data, and no list of layers")
     return Parsed("", (Block("table", pipe_table([["layer", "source", "visible"], *rows]), ()),))
-
-
-def _read_xml(text: str) -> etree._Element:
-    """The tree of a file, which may name no entity and no other file.
-
-    Raises ParseFailed: it is damaged.
-    """
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
-    try:
-        return etree.fromstring(text.encode(), parser)
-    except (etree.LxmlError, ValueError) as error:
-        raise ParseFailed(f"no XML that can be read ({error})") from error

@@ -17,9 +17,12 @@ from typing import TYPE_CHECKING, Literal
 from rag.blocks import Block, HeadingStack, Parsed, add_block, fence_code, pipe_table
 from rag.errors import ParseFailed
 from rag.office.word import CODE_STYLE, DAMAGED, check_zip
+from rag.xml_tree import read_xml_tree
 
 if TYPE_CHECKING:
     from lxml.etree import _Element
+
+KIND = "OpenDocument text"
 
 MAX_REPEATED = 100  # cells or blanks that one element stands for
 _MAX_DEPTH = 100  # of lists and sections; people stop at ten
@@ -41,33 +44,23 @@ def parse_odt(content: bytes) -> Parsed:
             names = archive.namelist()
             parts = {name: archive.read(name) for name in _PARTS if name in names}
     except DAMAGED as error:
-        raise ParseFailed(f"no OpenDocument text that can be read ({error})") from error
+        raise ParseFailed(f"no {KIND} that can be read ({error})") from error
     if b"encryption-data" in parts.get("META-INF/manifest.xml", b""):
         raise ParseFailed("encrypted: save it without a password")
 
-    root = _parse(parts.get("content.xml", b""))
+    root = read_xml_tree(parts.get("content.xml", b""), KIND)
     body = root.find(f"{_OFFICE}body/{_OFFICE}text")
     if body is None:
-        raise ParseFailed("no OpenDocument text: it has no body of text")
+        raise ParseFailed(f"no {KIND}: it has no body of text")
     reader = _OdtReader(_find_styles(root))
     reader.read(body)
     reader.flush_code()
-    meta = _parse(parts["meta.xml"]) if "meta.xml" in parts else None
+    meta = read_xml_tree(parts["meta.xml"], KIND) if "meta.xml" in parts else None
     title = meta.findtext(".//{http://purl.org/dc/elements/1.1/}title") if meta is not None else ""
     return Parsed(
         reader.headings.title or " ".join((title or "").split()),
         tuple(reader.blocks) or reader.headings.as_blocks(),
     )
-
-
-def _parse(content: bytes) -> _Element:
-    from lxml import etree
-
-    parser = etree.XMLParser(resolve_entities=False, no_network=True, load_dtd=False, remove_comments=True)
-    try:
-        return etree.fromstring(content, parser)
-    except (etree.LxmlError, ValueError) as error:
-        raise ParseFailed(f"no OpenDocument text that can be read ({error})") from error
 
 
 def _find_styles(root: _Element) -> dict[str, str]:
