@@ -12,6 +12,7 @@ import time
 from collections.abc import Iterator
 from pathlib import Path
 
+import psycopg
 import pytest
 
 from serve.errors import RequestError, StoreBusy, StoreFull, StoreUnavailable
@@ -25,6 +26,7 @@ from tests.attack import Attack
 from tests.processes import running
 
 ROOT = Path(__file__).parent.parent
+CLOSED = (sqlite3.ProgrammingError, psycopg.OperationalError)  # what either database says of a closed connection
 INSERT = "INSERT INTO responses (id, created_us, input, response) VALUES (?, ?, ?, ?)"
 # Writes rows until it is killed, and prints each id once its transaction has ended
 WRITER = """
@@ -174,6 +176,15 @@ def test_a_server_that_was_started_again_is_asked_again(postgres_server: str, st
     add(database, "b")
     assert names(database) == ["a", "b"]
     database.close()
+
+
+def test_a_connection_in_use_when_the_store_closes_is_closed_with_its_transaction(database: Database) -> None:
+    with database.transaction(writes=False) as read:
+        database.close()
+        assert read.rows("SELECT 1") == [(1,)]
+    with pytest.raises(CLOSED, match="closed"):
+        read.rows("SELECT 1")
+    assert names(database) == []  # who asks a closed store is served, by a connection of its own
 
 
 @pytest.fixture

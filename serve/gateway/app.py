@@ -182,13 +182,13 @@ def create_app(
         async with Upstream(settings, transport) as upstream:
             gateway = Gateway(settings, newest, counter, upstream, choose_answer=choose_answer)
             app.state.gateway = gateway
-            async with (
-                contextlib.aclosing(gateway.engine),
-                open_shelf(settings, gateway.database, newest, reopen, build) as gateway.shelf,
-                serve_mcp(gateway) as app.state.mcp,
-            ):
-                yield
-            gateway.database.close()
+            with contextlib.closing(gateway.database):
+                async with (
+                    contextlib.aclosing(gateway.engine),
+                    open_shelf(settings, gateway.database, newest, reopen, build) as gateway.shelf,
+                    serve_mcp(gateway) as app.state.mcp,
+                ):
+                    yield
 
     answer_unknown = observed(Endpoint("unknown", "", refuse_unknown, needs_key=False))
 

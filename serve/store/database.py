@@ -66,6 +66,7 @@ class Database:
         self._places = threading.Semaphore(MOST_CONNECTIONS)
         self._opening = threading.Lock()
         self._is_migrated = False
+        self._is_closed = False
 
     @contextmanager
     def transaction(self, *, writes: bool = True) -> Iterator[Transaction]:
@@ -79,9 +80,9 @@ class Database:
                 yield connection
 
     def close(self) -> None:
-        """Close the connections that nobody uses."""
-        while self._idle:
-            self._idle.pop().close()
+        """Close the connections that nobody uses now, and each other one as soon as its transaction has ended."""
+        self._is_closed = True
+        self._close_idle()
 
     @contextmanager
     def _explained(self) -> Iterator[None]:
@@ -113,6 +114,13 @@ class Database:
             connection.close()
             raise
         self._idle.append(connection)
+        if self._is_closed:
+            self._close_idle()
+
+    def _close_idle(self) -> None:
+        while self._idle:
+            with suppress(IndexError):  # another thread took the last one
+                self._idle.pop().close()
 
     def _take(self, writes: bool) -> Connection:
         """A connection that has begun a transaction; a server that was started again has closed the idle ones."""

@@ -103,8 +103,12 @@ class PostgresEngine:
             )
         except psycopg.ProgrammingError:  # its words may hold the password
             raise _unavailable("has a URL that cannot be read", "correct CHIPALIGN_STORE_URL") from None
-        for limit in LIMITS:
-            connection.execute(limit)
+        try:
+            for limit in LIMITS:
+                connection.execute(limit)
+        except BaseException:
+            connection.close()
+            raise
         return PostgresConnection(connection)
 
     def find_problem(self) -> str:
