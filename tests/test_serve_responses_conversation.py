@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import threading
 from concurrent.futures import ThreadPoolExecutor
 
 import pytest
@@ -80,6 +81,29 @@ def test_an_answer_is_stored_and_said_in_its_conversation_or_neither(database: D
         keep_answer(database, stored(2), conversation_id)
     assert Responses(database).find("resp_2") is None
     assert Responses(database).find("resp_1")
+
+
+def test_two_who_add_an_item_of_one_id_at_once_both_keep_what_was_said(database: Database) -> None:
+    conversation_id = begin(database)
+    both_have_read = threading.Barrier(2, timeout=60)
+
+    def answer(number: int) -> None:
+        asked = {"type": "message", "id": "msg_mine", "role": "user", "content": f"question {number}"}
+        gather(database, within(conversation_id), [asked])
+        both_have_read.wait()
+        turn = StoredResponse(f"resp_{number}", None, [asked], stored(number).response)
+        keep_answer(database, turn, conversation_id)
+
+    with ThreadPoolExecutor(2) as threads:
+        [*threads.map(answer, (1, 2))]
+    first, _, second, _ = items = list_items(database, conversation_id, Page(order="asc"))["data"]
+    assert first["id"] == "msg_mine"
+    assert len({item["id"] for item in items}) == 4
+    for asked, answered in ((first, items[1]), (second, items[3])):
+        number = answered["id"].removeprefix("msg_")
+        assert asked["content"] == f"question {number}"
+        [turn] = Responses(database).chain(f"resp_{number}", most=1)
+        assert turn.input == [asked]
 
 
 def test_an_answer_that_may_not_be_stored_is_said_in_its_conversation(database: Database) -> None:

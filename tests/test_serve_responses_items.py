@@ -98,6 +98,13 @@ def test_what_is_kept_says_the_same_to_a_model_and_is_kept_again_unchanged(item:
     assert json.dumps(to_messages([*given_call, ("input", whole)], {})) == json.dumps(said)
 
 
+def test_null_is_a_field_left_out() -> None:
+    image = {"type": "input_image", "image_url": "x"}
+    item = {"type": None, "id": "msg_1", "role": "user", "content": [{**image, "detail": None}], "phase": None}
+    assert to_messages([("input", {**item, "status": None})], {}) == to_messages([("input", user([image]))], {})
+    assert kept({**item, "status": None}) == kept({**user([image]), "id": "msg_1"})
+
+
 @for_each(
     ("content", "text"),
     [

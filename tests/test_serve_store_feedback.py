@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import threading
+from concurrent.futures import ThreadPoolExecutor
+
 from hypothesis import given, settings
 from hypothesis import strategies as some
 
@@ -38,6 +41,21 @@ def test_a_rating_comes_back_with_every_word(database: Database) -> None:
     assert Feedback(database).ratings() == [rating]
     assert Rating("a", "up").feedback_id.startswith("fb_")
     assert Rating("a", "up").feedback_id != Rating("a", "up").feedback_id
+
+
+def test_who_rates_an_answer_at_the_same_moment_is_counted_too(database: Database) -> None:
+    feedback = Feedback(database)
+    together = threading.Barrier(2, timeout=60)
+
+    def rate(rating: str) -> None:
+        for number in range(20):
+            together.wait()
+            feedback.add(Rating(f"answer-{number}", rating))
+
+    with ThreadPoolExecutor(2) as threads:
+        [*threads.map(rate, ("up", "down"))]
+    assert len(feedback.ratings()) == 20
+    assert sum(count for day in feedback.counts().values() for count in day.values()) == 40
 
 
 def test_ratings_are_listed_the_oldest_first_and_those_of_one_moment_by_id(database: Database) -> None:

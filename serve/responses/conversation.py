@@ -8,12 +8,14 @@ It may wait for a disk: call it in a thread. `stored_conversations` is what clie
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
+from dataclasses import replace
+from typing import Any
 
 from serve.errors import ConversationNotFound, ItemNotFound, PreviousResponseNotFound, RequestError
 from serve.request_body import shorten
 from serve.responses.events import response_id_of
-from serve.responses.items import Item
+from serve.responses.items import Item, new_item_id
 from serve.responses.request import ResponsesRequest
 from serve.store import conversations
 from serve.store.database import Database
@@ -57,15 +59,23 @@ def is_stored(wanted: ResponsesRequest, items: Sequence[Item]) -> bool:
 def keep_answer(database: Database, stored: StoredResponse, conversation_id: str | None) -> None:
     """Store a response unless it may not be, and add what was asked and answered to its conversation: both or nothing.
 
+    An item that was asked with gets another id where the conversation has got one of its id since `gather`.
     Raises ConversationNotFound: it was deleted meanwhile; StoreUnavailable, StoreFull, StoreBusy.
     """
     with database.transaction() as change:
-        if stored.response["store"]:
-            add_response(change, stored)
         if conversation_id:
             if not conversations.take(change, conversation_id):
                 raise no_such_conversation(conversation_id, "conversation")
+            stored = replace(stored, input=_with_free_ids(change, conversation_id, stored.input))
             conversations.append(change, conversation_id, [*stored.input, *stored.response["output"]])
+        if stored.response["store"]:
+            add_response(change, stored)
+
+
+def _with_free_ids(change: Transaction, conversation_id: str, items: Sequence[Mapping[str, Any]]) -> list[Item]:
+    """The items, each with an id that no item of a conversation has."""
+    taken = conversations.list_ids(change, conversation_id)
+    return [{**item, "id": new_item_id(item["type"])} if item["id"] in taken else dict(item) for item in items]
 
 
 def earlier_items(store: Responses, response_id: str) -> list[Item]:

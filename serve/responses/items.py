@@ -40,7 +40,7 @@ def to_messages(items: Iterable[Placed], names: Names) -> list[Message]:
     messages: list[Message] = []
     calls: set[str] = set()
     for place, item in items:
-        kind = item.get("type", "message")
+        kind = _kind(item)
         if kind in LEFT_OUT:
             continue
         if kind == "message":
@@ -70,18 +70,34 @@ def lead_with_system(instructions: str | None, messages: Sequence[Message]) -> l
 
 
 def kept(item: Item) -> Item:
-    """An input item as a store keeps it: with an id, its type and, for a message, a list of parts."""
-    kind, given = item.get("type", "message"), item.get("id")
-    item_id = given if isinstance(given, str) and given else f"{PREFIXES.get(kind, 'item')}_{uuid.uuid4().hex}"
-    whole = {"status": "completed", **item, "type": kind, "id": item_id}
+    """An input item as a store keeps it: with an id, its type and, for a message, a list of parts; without nulls."""
+    kind, given = _kind(item), item.get("id")
+    item_id = given if isinstance(given, str) and given else new_item_id(kind)
+    whole = {"status": "completed", **_without_nulls(item), "type": kind, "id": item_id}
     if kind == "reasoning":
         whole.setdefault("summary", [])
     if kind == "message":
         content = item.get("content")
         if isinstance(content, str):
             content = [{"type": "output_text" if item.get("role") == "assistant" else "input_text", "text": content}]
-        whole["content"] = [{**BESIDE.get(part.get("type"), {}), **part} for part in content or ()]
+        whole["content"] = [{**BESIDE.get(part.get("type"), {}), **_without_nulls(part)} for part in content or ()]
     return whole
+
+
+def new_item_id(kind: str) -> str:
+    """An id that no item has."""
+    return f"{PREFIXES.get(kind, 'item')}_{uuid.uuid4().hex}"
+
+
+def _kind(item: Item) -> Any:
+    """The type of an item; OpenAI's clients leave out a message's, or send null."""
+    kind = item.get("type")
+    return "message" if kind is None else kind
+
+
+def _without_nulls(given: Item) -> Item:
+    """The fields that say something: to OpenAI's clients null is a field that is left out."""
+    return {name: value for name, value in given.items() if value is not None}
 
 
 def _message(place: str, item: Item) -> Message:

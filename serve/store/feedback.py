@@ -52,8 +52,13 @@ class Feedback:
         )
         with self._database.transaction() as change:
             _count(change, rating.rating)
-            change.run("DELETE FROM feedback WHERE answer_id = ?", (rating.answer_id,))
-            change.run(f"INSERT INTO feedback ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?)", values)
+            change.run(
+                f"INSERT INTO feedback ({_COLUMNS}) VALUES (?, ?, ?, ?, ?, ?, ?, ?) ON CONFLICT (answer_id) DO UPDATE "
+                "SET id = excluded.id, rating = excluded.rating, reason = excluded.reason, "
+                "correction = excluded.correction, question = excluded.question, answer = excluded.answer, "
+                "created_us = excluded.created_us",
+                values,
+            )
 
     def ratings(self) -> list[Rating]:
         """All that is kept with words, the oldest first. Raises StoreUnavailable, StoreBusy."""
