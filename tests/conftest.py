@@ -33,9 +33,9 @@ if TYPE_CHECKING:
     from playwright.sync_api import Browser
 
     from rag.search.retriever import Retriever
-    from serve.answers.tokens import TokenCounter
     from serve.settings import ServeSettings
     from serve.store.database import Database
+    from serve.tokens.counter import TokenCounter
     from tests.fake_engine import FakeEngine
 
 Gateway = Callable[..., AbstractContextManager[str]]  # what `gateway_at` gives
@@ -259,7 +259,7 @@ def small_checkpoint(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def counter(small_checkpoint: Path) -> TokenCounter:
     """A counter of words and signs."""
-    from serve.answers.tokens import TokenCounter
+    from serve.tokens.counter import TokenCounter
 
     return TokenCounter.load(small_checkpoint)
 

@@ -21,8 +21,9 @@ ROOMS = {
     "rag": "design paged office formats sources embedding reference index measuring search answering checking training "
     "commands",
     "merge": "arithmetic models merging training tuning commands",
-    "serve": "store uploads intent answers limits responses mcp openapi gateway evaluation.asking evaluation.prompts "
-    "evaluation.retrieval evaluation.qa evaluation.answers running evaluation.model evaluation.experiment",
+    "serve": "store uploads intent tokens answers limits responses mcp openapi gateway evaluation.asking "
+    "evaluation.prompts evaluation.retrieval evaluation.qa evaluation.answers running evaluation.model "
+    "evaluation.experiment",
     "ui": "page slack terminal",
 }
 # Which other packages a room, or all of a package, may import.

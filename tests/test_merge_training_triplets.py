@@ -29,7 +29,7 @@ from rag.answering.token_budget import Counter
 from rag.documents import Chunk, Document, make_chunk
 from rag.search.retriever import Retriever
 from rag.training.triplet_templates import Draft
-from serve.answers.tokens import TokenCounter
+from serve.tokens.counter import TokenCounter
 from tests.conftest import SIX_DOCUMENTS
 from tests.rows import for_each
 

@@ -32,10 +32,10 @@ from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.reader import read_source
 from serve.answers.chat import Grounded, as_annotations, ground, retrieval_object
-from serve.answers.tokens import TokenCounter
 from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
+from serve.tokens.counter import TokenCounter
 from tests.rows import for_each
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"

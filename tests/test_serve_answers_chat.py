@@ -18,10 +18,10 @@ from rag.search.missing import Missing
 from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.answers.chat import Grounded, find_passages, ground, retrieval_object
-from serve.answers.tokens import TokenCounter
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
+from serve.tokens.counter import TokenCounter
 from tests.fake_embeddings import embeddings_of
 from tests.fake_openai import FakeOpenAI
 from tests.rows import for_each

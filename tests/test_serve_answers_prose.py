@@ -12,7 +12,7 @@ import httpx
 import pytest
 
 from rag.answering.wording import QUOTES_LEAD, STOPPED
-from serve.answers.tokens import TokenCounter
+from serve.tokens.counter import TokenCounter
 from tests.conftest import Gateway, free_port
 from tests.fake_engine import EngineScript, FakeEngine
 

@@ -12,10 +12,10 @@ from rag.errors import QuestionsUnusable, ReferenceUnknown
 from rag.search.retriever import Retriever
 from rag.sources.questions import READY_MADE, Question, WantedPassage, refer_to_chunk
 from serve.answers.chat import ground
-from serve.answers.tokens import TokenCounter
 from serve.evaluation.qa.qa_prompts import QaPrompt, build_prompts, golden_hits, retrieved_hits
 from serve.protocol import ChatRequest
 from serve.settings import ServeSettings
+from serve.tokens.counter import TokenCounter
 from tests.rows import for_each
 
 WORDS = Counter(lambda text: len(text.split()), (), "words")

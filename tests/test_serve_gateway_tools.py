@@ -186,7 +186,7 @@ def test_a_tool_that_is_not_a_function_is_left_out_and_named(gateway: str, engin
 def test_tools_that_fill_the_window_are_left_out_unless_one_must_be_called(
     gateway_at: Gateway, engine: FakeEngine, small_checkpoint: Any, tmp_path: Any
 ) -> None:
-    from tests.test_serve_answers_tokens import WITH_TOOLS, with_template
+    from tests.test_serve_tokens_counter import WITH_TOOLS, with_template
 
     counter = with_template(small_checkpoint, tmp_path / "tools", WITH_TOOLS)
     many = [{"type": "function", "function": {"name": f"tool_{number}"}} for number in range(900)]

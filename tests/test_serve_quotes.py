@@ -19,13 +19,13 @@ from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
-from serve.answers.tokens import TokenCounter
 from serve.answers.upstream import Upstream
 from serve.errors import SettingsError
 from serve.evaluation.answers.calibration import Calibration, identify_checkpoint
 from serve.gateway.gateway import Gateway
 from serve.running.weights import SMALL_BYTES, AnswerChoice, choose_answer
 from serve.settings import ServeSettings
+from serve.tokens.counter import TokenCounter
 from tests.conftest import Gateway as RunGateway
 from tests.conftest import free_port
 from tests.fake_engine import FakeEngine

@@ -363,7 +363,7 @@ def test_a_question_longer_than_the_context_window_is_refused(up: Up, openai_at:
 
 
 def test_the_gateway_counts_tokens_as_the_engine_does(up: Up) -> None:
-    from serve.answers.tokens import TokenCounter
+    from serve.tokens.counter import TokenCounter
 
     messages = [
         {"role": "system", "content": "You know chips."},

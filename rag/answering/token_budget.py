@@ -1,7 +1,7 @@
 """How many tokens a prompt's passages may take, and what counts them.
 
 Gateway, evaluations and training share this formula. It counts with a tokenizer alone; the gateway's own counter also
-knows the chat template (serve.answers.tokens).
+knows the chat template (serve.tokens.counter).
 
     counter = find_counter(folder, "chat model", settings)
     Budget(context_tokens=900, max_tokens=400, max_model_len=8192).room(counter.count(question))

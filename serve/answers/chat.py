@@ -62,7 +62,7 @@ class Searcher(Comparer, Describer, Protocol):
 
 
 class Counter(Protocol):
-    """What the gateway needs of a `serve.answers.tokens.TokenCounter`."""
+    """What the gateway needs of a `serve.tokens.counter.TokenCounter`."""
 
     @property
     def special_tokens(self) -> Sequence[str]:

@@ -35,7 +35,6 @@ from rag.measuring.reading_bench import measure_reading
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from serve.answers.chat import ground
-from serve.answers.tokens import TokenCounter
 from serve.errors import StepFailed
 from serve.protocol import parse_chat_request
 from serve.running.load_bench import IN_FLIGHT, LOAD_OPTIONS, Pair, time_load
@@ -45,6 +44,7 @@ from serve.running.supervisor import Supervisor
 from serve.running.up import engine_part, gateway_part, is_free, say
 from serve.settings import ServeSettings
 from serve.sse import DONE, read_events
+from serve.tokens.counter import TokenCounter
 
 SEARCH_ROUNDS = 3  # passes over the whole question set
 ANSWER_TOKENS = 16  # only the first token is timed

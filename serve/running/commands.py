@@ -15,6 +15,7 @@ import logging
 import signal
 import sys
 from collections.abc import Coroutine
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import Any
 
@@ -53,12 +54,12 @@ def serve(argv: list[str]) -> int:
     )
     from rag.search.live import LiveRetriever
     from rag.settings import RagSettings
-    from serve.answers.tokens import TokenCounter
     from serve.gateway.app import create_app
     from serve.gateway.connections import make_server, raise_open_files
     from serve.log_lines import LineFormatter
     from serve.running.up import is_free
     from serve.running.weights import AnswerChoice
+    from serve.tokens.counter import TokenCounter
 
     if not is_free(settings.host, settings.gateway_port):
         raise PortTaken(f"port {settings.gateway_port} (gateway) is taken: choose another with --gateway-port")
@@ -73,8 +74,12 @@ def serve(argv: list[str]) -> int:
         logging.getLogger("chipalign.gateway").warning(
             "listening on %s without an API key: set CHIPALIGN_API_KEY", settings.host
         )
-    counter = TokenCounter.load(settings.checkpoint_dir)
-    retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
+    with ThreadPoolExecutor(1) as beside:
+        reading = beside.submit(TokenCounter.load, settings.checkpoint_dir)
+        try:
+            retriever = LiveRetriever.open(settings.index_dir, RagSettings.from_env())
+        finally:  # where both fail, the tokenizer's error is the one that is said
+            counter = reading.result()
     choice = AnswerChoice(settings.answer, settings.checkpoint_dir)
     settings = dataclasses.replace(settings, answer=choice.mode())
     app = create_app(settings, retriever.current, counter, choose_answer=choice.mode, reopen=retriever.look)

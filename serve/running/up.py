@@ -26,7 +26,6 @@ from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from rag.sources.corpus import find_source, load_sources
 from rag.sources.own_sources import read_own_sources
-from serve.answers.tokens import check_tokenizer
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.evaluation.answers.calibration import identify_checkpoint, identify_index, read_calibration
 from serve.running.engine import engine_command, engine_environment, engine_kind
@@ -36,6 +35,7 @@ from serve.running.step import CHIPALIGN, step
 from serve.running.supervisor import Part, State, Supervisor
 from serve.running.weights import check_weights, choose_answer
 from serve.settings import ServeSettings
+from serve.tokens.counter import check_tokenizer
 
 CALIBRATING = 4  # questions at a time, so that people's questions still get answers
 ANSWERS = {  # who words them, for the panel

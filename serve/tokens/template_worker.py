@@ -4,7 +4,7 @@ It answers messages (`rag.child`) and knows no tokenizer; `templates` starts it.
 has computed too long, and it keeps within its memory. Its jinja2 environment is the one that transformers uses for chat
 templates. It loads only the standard library and jinja2, so that it starts in a tenth of a second.
 
-    python -m serve.answers.template_worker MEMORY_BYTES TIMEOUT_S
+    python -m serve.tokens.template_worker MEMORY_BYTES TIMEOUT_S
 """
 
 from __future__ import annotations

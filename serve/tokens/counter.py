@@ -1,7 +1,7 @@
 """Counts tokens with the served model's own tokenizer and chat template, so that a budget is exact.
 
 It loads no weights. It recognises what cannot fit piece by piece, before it tokenizes the whole: a token takes a
-hundred times its bytes. `templates` renders the template. Loading a tokenizer imports transformers.
+hundred times its bytes. `tokenizer` reads the files, `templates` renders the template.
 
     counter = TokenCounter.load(settings.checkpoint_dir); counter.count_messages(messages, at_most=8192)
 """
@@ -10,12 +10,16 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
 from serve.protocol import Message, message_text
 from serve.strict_json import read_json
+from serve.tokens.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
+from serve.tokens.tokenizer import ServedTokenizer, read_tokenizer
+
+if TYPE_CHECKING:
+    from tokenizers import Tokenizer
 
 PIECE = 2**16  # characters, tokenized at once while it is unknown whether a text fits
 # Cutting a text changes how the words around the cut are tokenized, by a few tokens a cut with any tokenizer seen. A
@@ -34,14 +38,10 @@ SAMPLE = (
 class TokenCounter:
     """Counts the tokens of texts and of whole conversations. Safe to call from many threads."""
 
-    def __init__(self, tokenizer: Any) -> None:
+    def __init__(self, tokenizer: ServedTokenizer) -> None:
         self._tokenizer = tokenizer
-        self._backend = getattr(tokenizer, "backend_tokenizer", None)  # counts without making lists of Python's numbers
-        if self._backend is not None:
-            self._backend.no_truncation()
-            self._backend.no_padding()
         self._renderer = TemplateRenderer()
-        self._longest = longest_token(tokenizer)
+        self._longest = longest_token(tokenizer.backend)
 
     @classmethod
     def load(cls, checkpoint_dir: Path) -> TokenCounter:
@@ -50,19 +50,8 @@ class TokenCounter:
         Raises CheckpointNotFound: the folder is missing, or holds no tokenizer with a usable chat template.
         """
         check_tokenizer(checkpoint_dir)
-        from transformers import AutoTokenizer
-        from transformers.utils import logging as transformers_logging
-
-        # A prompt longer than the window is our error to report, not a warning on stderr
-        transformers_logging.set_verbosity_error()
-        try:
-            tokenizer = AutoTokenizer.from_pretrained(checkpoint_dir, local_files_only=True, trust_remote_code=False)
-        except (OSError, ValueError, KeyError, TypeError, AttributeError) as error:
-            reason = " ".join(str(error).split())[:300]
-            raise CheckpointNotFound(
-                f"the tokenizer in {checkpoint_dir} cannot be read ({reason}): merge the model anew with --force"
-            ) from None
-        if not tokenizer.chat_template:
+        tokenizer = read_tokenizer(checkpoint_dir)
+        if not tokenizer.template_for(None):
             raise CheckpointNotFound(
                 f"the tokenizer in {checkpoint_dir} has no chat template: serve a chat model, or add its "
                 "chat_template.jinja"
@@ -92,13 +81,11 @@ class TokenCounter:
 
         A document may hold none when it reaches the model.
         """
-        return tuple(sorted({*self._tokenizer.all_special_tokens, *self._tokenizer.get_added_vocab()}))
+        return self._tokenizer.special_tokens
 
     def count_text(self, text: str) -> int:
         """Tokens of a text inside a message."""
-        if self._backend is not None:
-            return len(self._backend.encode(text, add_special_tokens=False))
-        return len(self._tokenizer.encode(text, add_special_tokens=False))
+        return len(self._tokenizer.backend.encode(text, add_special_tokens=False))
 
     def count_messages(
         self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
@@ -127,8 +114,7 @@ class TokenCounter:
         """The conversation as the engine sees it."""
         plain = [{**_with_arguments(message), "content": message_text(message)} for message in messages]
         variables = {"messages": plain, "tools": tools or None, "documents": None, "add_generation_prompt": True}
-        template = self._tokenizer.get_chat_template(None, tools or None)
-        return self._renderer.render(template, {**self._tokenizer.special_tokens_map, **variables})
+        return self._renderer.render(self._tokenizer.template_for(tools), {**self._tokenizer.variables, **variables})
 
     def _refuse_by_size(self, messages: Sequence[Message], at_most: int) -> None:
         """Raise TooManyTokens, before any work, for texts that not even the longest tokens could hold."""
@@ -147,11 +133,11 @@ class TokenCounter:
                 raise TooManyTokens(surely)
 
 
-def longest_token(tokenizer: Any) -> int | None:
+def longest_token(tokenizer: Tokenizer) -> int | None:
     """Characters of the longest token; None where the tokenizer reads words of any length as one unknown token."""
     from tokenizers.models import BPE
 
-    model = getattr(getattr(tokenizer, "backend_tokenizer", None), "model", None)
+    model = tokenizer.model
     if not isinstance(model, BPE) or (model.unk_token is not None and not model.byte_fallback):
         return None
     return max(map(len, tokenizer.get_vocab()))

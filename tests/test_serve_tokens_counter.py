@@ -14,8 +14,9 @@ from hypothesis import given
 from hypothesis import strategies as st
 from transformers import AutoTokenizer
 
-from serve.answers.tokens import TokenCounter, check_tokenizer
 from serve.errors import CheckpointNotFound, RequestError, TooManyTokens
+from serve.tokens.counter import TokenCounter, check_tokenizer
+from serve.tokens.tokenizer import pack, unpack
 
 QUESTION: dict[str, Any] = {"role": "user", "content": "Which command fixes antenna violations ?"}
 STRICT = (
@@ -39,7 +40,7 @@ def with_template(checkpoint: Path, folder: Path, template: str) -> TokenCounter
 
 @pytest.mark.parametrize("text", ["x " * 3_500_000, "x" * 7_000_000, "-" * 7_000_000, "\u4fdd" * 2_300_000])
 def test_what_no_tokens_could_hold_is_refused_before_it_is_tokenized(tmp_path: Path, text: str) -> None:
-    counter = TokenCounter(byte_tokenizer())
+    counter = TokenCounter(unpack(pack(byte_tokenizer())))
     counter._renderer = None  # type: ignore[assignment]  # nothing is rendered
     with pytest.raises(TooManyTokens) as caught:
         counter.count_messages([{"role": "user", "content": text}], at_most=8192)
@@ -169,13 +170,13 @@ def test_code_that_comes_with_a_checkpoint_is_never_run_nor_asked_about(
     assert not (tmp_path / "was-run").exists()
 
 
-def test_a_template_renders_as_transformers_renders_it(counter: TokenCounter) -> None:
+def test_a_template_renders_as_transformers_renders_it(small_checkpoint: Path) -> None:
     template = (
         "{%- for m in messages -%}\n    {%- if m.role == 'user' %}{% generation %}{{ m | tojson }}{% endgeneration %}{%"
         " continue %}{% endif %}\n{{ bos_token }}{{ m.content | trim }} {{ loop.index }} {% set x = loop.index %}{{ "
         "'%02d' % x }}\n{% endfor %}{{ eos_token }}{{ tools }}"
     )
-    tokenizer = AutoTokenizer.from_pretrained(counter._tokenizer.name_or_path)
+    tokenizer = AutoTokenizer.from_pretrained(small_checkpoint)
     tokenizer.chat_template = template
     messages = [
         {"role": "user", "content": "<é> 🚀"},
@@ -183,4 +184,4 @@ def test_a_template_renders_as_transformers_renders_it(counter: TokenCounter) ->
         {"role": "user", "content": "b"},
     ]
     expected = tokenizer.apply_chat_template(messages, tokenize=False, add_generation_prompt=True)
-    assert TokenCounter(tokenizer)._render(messages, None) == expected
+    assert TokenCounter(unpack(pack(tokenizer)))._render(messages, None) == expected

@@ -13,7 +13,7 @@ import weakref
 from typing import Any
 
 from rag.child import Child, end_child, read_message, start_child, write_message
-from serve.answers.template_worker import MEMORY_BYTES, TIMEOUT_S
+from serve.tokens.template_worker import MEMORY_BYTES, TIMEOUT_S
 
 
 class TemplateRefused(Exception):
@@ -64,6 +64,6 @@ class TemplateRenderer:
 
     def _start(self) -> Child:
         """A worker; it ends with this object, or at the latest with this process, whose end of the pipe it reads."""
-        self._worker = start_child("serve.answers.template_worker", MEMORY_BYTES, str(TIMEOUT_S))
+        self._worker = start_child("serve.tokens.template_worker", MEMORY_BYTES, str(TIMEOUT_S))
         weakref.finalize(self, end_child, self._worker)
         return self._worker

@@ -1,4 +1,4 @@
-"""serve.answers.templates and template_worker: templates render as transformers renders them, and cost no more."""
+"""serve.tokens.templates and template_worker: templates render as transformers renders them, and cost no more."""
 
 from __future__ import annotations
 
@@ -6,9 +6,9 @@ from typing import Any
 
 import pytest
 
-import serve.answers.templates
-from serve.answers.template_worker import MOST_CHARACTERS, compile_template, render
-from serve.answers.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
+import serve.tokens.templates
+from serve.tokens.template_worker import MOST_CHARACTERS, compile_template, render
+from serve.tokens.templates import TemplateRefused, TemplateRenderer, TemplateTooCostly
 from tests.rows import for_each
 
 MESSAGES: list[dict[str, Any]] = [
@@ -84,7 +84,7 @@ def test_a_refusal_in_the_process_is_raised_and_the_next_conversation_renders() 
 
 
 def test_a_template_that_computes_for_ever_costs_one_conversation(monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr(serve.answers.templates, "TIMEOUT_S", 0.5)
+    monkeypatch.setattr(serve.tokens.templates, "TIMEOUT_S", 0.5)
     renderer = TemplateRenderer()
     endless = "{% for a in range(99999) %}{% for b in range(99999) %}{% endfor %}{% endfor %}"
     with pytest.raises(TemplateTooCostly, match=r"longer than 0\.5 s or too much memory"):

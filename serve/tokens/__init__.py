@@ -1,0 +1,1 @@
+"""How many tokens a conversation has: the served model's tokenizer, its chat template, rendered with limits."""
