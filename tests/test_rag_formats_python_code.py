@@ -141,3 +141,15 @@ def test_no_word_below_the_first_statement_is_lost(parts: list[str]) -> None:
     words = " ".join(f"{block.text} {' '.join(block.heading_path)}" for block in parse_python(text).blocks)
     names = {word for word in text.replace('"', " ").replace("(", " ").split() if any(map(str.isdigit, word))}
     assert all(word.strip(":;,.)") in words for word in names)
+
+
+def test_remarks_above_the_docstring_of_a_module_are_kept() -> None:
+    text = (
+        '#!/usr/bin/env python3\n# -*- coding: utf-8 -*-\n# Ask the CAD team first.\n"""Routes."""\n# In ps.\nA = 1\n'
+    )
+    assert [words for _, _, words in shown(text)] == [
+        "Ask the CAD team first.",
+        "Routes.",
+        "In ps.",
+        "A = 1",
+    ]

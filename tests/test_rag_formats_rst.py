@@ -175,3 +175,27 @@ def test_no_word_of_a_page_is_lost(parts: list[str]) -> None:
     found = " ".join([parsed.title, *(f"{block.text} {' '.join(block.heading_path)}" for block in parsed.blocks)])
     bodies = {f"9{number}9" for number, part in enumerate(parts) if not part.startswith(("Title", "Sub"))}
     assert all(mark in found for mark in bodies)
+
+
+@for_each(
+    ("text", "titles"),
+    [
+        ("IO\n==\n\nText.\n", ["IO"]),
+        ("==\nFR\n==\n\nText.\n", ["FR"]),
+        ("C\n-\n\nText.\n", ["C"]),
+        ("A\n==\n\nText.\n", ["A"]),
+        ("as\n..\n\nText.\n", []),
+        ("No\n--\nText goes on.\n", []),
+        ("one, two\n--\n\nText.\n", []),
+        ("::\n\n  code\n", []),
+    ],
+)
+def test_a_title_of_one_or_two_letters_has_an_adornment_as_short(text: str, titles: list[str]) -> None:
+    page = parse_rst(text)
+    assert [page.title] == (titles or [""])
+    assert "Text" in page.blocks[-1].text or not titles
+
+
+def test_a_formula_beside_the_name_of_its_directive_is_kept() -> None:
+    assert parse_rst(".. math:: R_s = \\rho / t\n").blocks[0].text == "```\nR_s = \\rho / t\n```"
+    assert parse_rst("Text [1]_.\n\n.. [1] See ``route``.\n").blocks[-1].text == "1: See `route`."

@@ -192,3 +192,30 @@ def test_a_document_of_more_tags_than_memory_holds_is_refused_before_it_is_read(
     bomb = replace_part(save(docx.Document()), DOCUMENT, b"<w:p/>" * (MAX_TAGS + 1))
     with pytest.raises(ParseFailed, match=f"its word/document.xml has more than {MAX_TAGS} tags"):
         parse_docx(bomb)
+
+
+def test_text_in_controls_for_content_is_read_and_a_table_of_contents_is_not() -> None:
+    document = docx.Document()
+    document.styles.add_style("toc 1", WD_STYLE_TYPE.PARAGRAPH)
+    document.add_paragraph("Clocks\t3", style="toc 1")
+    inside = document.add_paragraph("The owner of this block is the CAD team.")
+    control, content = OxmlElement("w:sdt"), OxmlElement("w:sdtContent")
+    inside._p.addprevious(control)
+    control.append(content)
+    content.append(inside._p)
+    document.add_paragraph("After it.")
+
+    texts = [block.text for block in parse_docx(save(document)).blocks]
+    assert texts == ["The owner of this block is the CAD team.", "After it."]
+
+
+def test_text_that_was_moved_stands_once() -> None:
+    document = docx.Document()
+    paragraph = document.add_paragraph("Moved.")
+    (run,) = paragraph.runs
+    old, new = OxmlElement("w:moveFrom"), OxmlElement("w:moveTo")
+    paragraph._p.append(old)
+    old.append(run._r)
+    paragraph._p.append(new)
+    new.append(docx.Document().add_paragraph("Moved.").runs[0]._r)
+    assert [block.text for block in parse_docx(save(document)).blocks] == ["Moved."]

@@ -12,6 +12,7 @@ import re
 import unicodedata
 
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
+from rag.raised import mark_raised, write_raised
 
 _LEVELS = {"part": 1, "chapter": 2, "section": 3, "subsection": 4, "subsubsection": 5, "paragraph": 6}
 _VERBATIM = ("verbatim", "Verbatim", "lstlisting", "minted", "alltt", "verbatimtab")
@@ -87,6 +88,7 @@ _UNITS = {
     **_pair("metre meter second volt ampere ohm farad watt kelvin joule henry percent", "mmsVAΩFWKJH%"),
     **{"hertz": "Hz", "celsius": "°C", "degreeCelsius": "°C", "squared": "²", "square": "²", "decibel": "dB"},
 }
+_RAISED = re.compile(r"\\text(super|sub)script\s*\{([^{}]*)\}")
 _SPANS = re.compile(r"\\multi(?:column|row)\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]*\])?\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?[ \t]*")
@@ -127,11 +129,13 @@ def clean(text: str) -> str:
         before = text
         text = _SPANS.sub(r"\1", _LINK.sub(r"\1", _CODE.sub(r"`\1`", _DROPPED.sub("", text))))
         text = _FOOTNOTE.sub(r" (\1)", text)
+        text = _RAISED.sub(lambda found: mark_raised(found[2], "raised" if found[1] == "super" else "lowered"), text)
         text = _ARGUMENT.sub(r"\1", text)
         if text == before:
             break
     text = re.sub(r"[{}]", "", _COMMAND.sub("", text)).translate(_SHOWN)
-    return re.sub(r"[\ue010-\ue016]", lambda found: "%&#$_{}"[ord(found[0]) - 0xE010], text)
+    text = re.sub(r"[\ue010-\ue016]", lambda found: "%&#$_{}"[ord(found[0]) - 0xE010], text)
+    return write_raised(text)
 
 
 def _write_math(found: re.Match[str]) -> str:

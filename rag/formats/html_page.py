@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, name_definition, pipe_table
 from rag.errors import ParseFailed
 from rag.formats.encodings import read_text
+from rag.raised import Place, mark_raised, write_raised
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -73,6 +74,8 @@ _BLOCK_TAGS = frozenset(
 )
 _PARTED = _BLOCK_TAGS | {"br"}  # these begin on a line of their own
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
+_STRUCK_TAGS = frozenset({"del", "s", "strike"})  # between the marks of Markdown, as what is gone
+_RAISED_TAGS: dict[str, Place] = {"sup": "raised", "sub": "lowered"}
 _LANGUAGE = re.compile(r"(?:highlight-|language-|lang-|brush:\s*)([\w+-]+)")
 _DECLARED = re.compile(rb"charset\s*=|<\?xml[^>]*encoding", re.IGNORECASE)
 MAX_TAGS = 2_000_000  # of a page; a tree of them takes some 200 MiB, a manual on one page has a fourth
@@ -264,8 +267,10 @@ class _PageReader:
         self._flush(inline)
 
     def _flush(self, inline: list[str]) -> None:
-        self._add("prose", _squeeze("".join(inline)))
+        text = _squeeze("".join(inline))
         inline.clear()
+        if len(text) > _MAX_SIGNPOST or not _CHANGED.fullmatch(text):  # a date of change that no element holds alone
+            self._add("prose", text)
 
     def _read_block(self, element: HtmlElement, depth: int) -> None:
         tag = element.tag
@@ -348,23 +353,41 @@ def _holds_blocks(element: HtmlElement) -> bool:
 
 
 def inline_text(element: HtmlElement) -> str:
-    """An element's text: code in backticks, pictures as their description, blanks between lines and parts."""
+    """An element's text: code in backticks, pictures as their description, blanks between lines and parts.
+
+    Raised and lowered letters have marks (`rag.raised`).
+    """
     parts: list[str] = []
     code_depth = 0
+    raised: list[int] = []  # where the letters begin that are raised or lowered
     for event, item in _events(element):
         if event == "start":
             if item.tag in _CODE_TAGS:
                 code_depth += 1
                 parts.append("`" if code_depth == 1 else "")
             parts.append(item.get("alt", "") if item.tag == "img" else "\n" if item.tag in _PARTED else "")
+            parts.append("~~" if item.tag in _STRUCK_TAGS else " (" if item.tag == "rt" else "")
+            if item.tag in _RAISED_TAGS:
+                raised.append(len(parts))
             parts.append(item.text or "" if isinstance(item.tag, str) else "")
         else:
+            if item.tag in _RAISED_TAGS:
+                start = raised.pop()
+                parts[start:] = [mark_raised("".join(parts[start:]), _place_of(item))]
             if item.tag in _CODE_TAGS:
                 parts.append("`" if code_depth == 1 else "")
                 code_depth -= 1
+            parts.append("~~" if item.tag in _STRUCK_TAGS else ")" if item.tag == "rt" else "")
             parts.append("\n" if item.tag in _BLOCK_TAGS else "")
             parts.append("" if item is element else item.tail or "")
-    return "".join(parts).replace("``", "")
+    return "".join(parts).replace("``", "").replace("~~~~", "")
+
+
+def _place_of(element: HtmlElement) -> Place:
+    """Where letters stand: a link that is raised is a footnote's mark."""
+    place = _RAISED_TAGS[element.tag]
+    is_link = next(element.iter("a"), None) is not None or element.getparent().tag == "a"
+    return "footnote" if place == "raised" and is_link else place
 
 
 def _events(element: HtmlElement) -> list[tuple[str, HtmlElement]]:
@@ -374,7 +397,7 @@ def _events(element: HtmlElement) -> list[tuple[str, HtmlElement]]:
 
 
 def _squeeze(text: str) -> str:
-    return " ".join(text.split())
+    return " ".join(write_raised(text).split())
 
 
 def _is_layout(table: HtmlElement) -> bool:

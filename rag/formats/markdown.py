@@ -34,6 +34,7 @@ from rag.formats.html_page import parse_html
 from rag.formats.markdown_blocks import outer_tokens
 from rag.formats.rst import OBJECTS, parse_rst
 from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table
+from rag.raised import mark_raised, write_raised
 
 _KINDS: dict[str, BlockKind] = {
     "paragraph_open": "prose",
@@ -71,6 +72,7 @@ _TAG_NAMES = (
     r"table|tbody|td|th|thead|tr|ul"
 )
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_RAISED = re.compile(r"<(?P<kind>su[bp])>(?P<letters>[^<>\n]{1,100})</(?P=kind)>", re.IGNORECASE)
 # `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
 _MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")
 _MYST_LAST_NAME = re.compile(r"\{[a-z:_-]+\}`~(?:[\w.]{0,200}\.)?(\w+)`")  # of `~a.b.Name` the last name alone
@@ -293,7 +295,12 @@ def clean_inline(text: str) -> str:
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
     text = _MYST_LAST_NAME.sub(r"`\1`", text)
     text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", _MYST_TARGET_ROLE.sub(r"\1", text)))
+    text = write_raised(_RAISED.sub(_mark, text))
     return html.unescape(_TAG.sub("", text))
+
+
+def _mark(found: re.Match[str]) -> str:
+    return mark_raised(found["letters"], "raised" if found["kind"].lower() == "sup" else "lowered")
 
 
 def _drop_comments(text: str) -> str:

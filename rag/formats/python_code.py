@@ -18,6 +18,7 @@ from rag.design.variables import Declaration, find_declarations
 from rag.formats.rst import clean_roles
 from rag.formats.script import code_pieces, parse_script
 
+_ENCODING = re.compile(r"#.{0,50}coding[:=]\s*[-\w.]+")  # what an editor or Python itself reads
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef
 
 
@@ -30,10 +31,11 @@ def parse_python(text: str) -> Parsed:
     # As ast counts them: a form feed, for one, ends no line
     lines = text.replace("\r\n", "\n").replace("\r", "\n").removesuffix("\n").split("\n")
     docstring = _read_docstring(module)
-    blocks = [Block("prose", docstring, ())] if docstring else []
-    return Parsed(
-        "", (*blocks, *_read_body(module, lines, 0 if not docstring else _end(module.body[0]), len(lines), ()))
-    )
+    blocks: list[Block] = []
+    if docstring:
+        above = [line for line in lines[: module.body[0].lineno - 1] if not _ENCODING.match(line)]
+        blocks = [*code_pieces(above, "python"), Block("prose", docstring, ())]
+    return Parsed("", (*blocks, *_read_body(module, lines, _end(module.body[0]) if docstring else 0, len(lines), ())))
 
 
 def _read_body(

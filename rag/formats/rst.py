@@ -25,6 +25,7 @@ from rag.blocks import (
     squeeze_table,
 )
 from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table, read_simple_table
+from rag.raised import mark_raised, write_raised
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
 _ADMONITIONS = frozenset(
@@ -64,6 +65,8 @@ _LISTING = frozenset(
 _MAX_SUBSTITUTED = 2**20  # characters; a manual has some thousand
 _MAX_DEPTH = 100  # of indentation; people stop at ten, and deeper content is read as plain text
 _ADORNMENT = re.compile(r"^([!-/:-@\[-`{-~])\1{2,}$")
+# Titles of one or two letters have adornments as short, of signs that nothing else begins with
+_SHORT_ADORNMENT = re.compile(r"^([=\-~^\"'*+#])\1?$")
 _DIRECTIVE = re.compile(r"^\.\. (?:\|[^|]+\| ?)?([A-Za-z][\w:.+-]*?)::(?: +(.*)|)$")
 _SUBSTITUTION = re.compile(
     r"^\.\. \|(?P<name>[^|\s](?:[^|]{0,98}[^|\s])?)\| (?P<kind>replace|image|unicode)::(?P<text>.*)$"
@@ -76,6 +79,7 @@ _OPTION_LINE = re.compile(r"^:(?P<name>[\w-]+):(?: +(?P<value>.*)|$)")
 # Names have a limit: in a long run of letters, dots and colons each of them could begin one.
 _ROLE = re.compile(r":(?:[A-Za-z][\w.+-]{0,60}:){0,4}[A-Za-z][\w.+-]{0,60}:`([^`]+)`")
 _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|download|std:ref):`([^`]+)`")
+_RAISED_ROLE = re.compile(r"(?:\\ )?:(?P<kind>su[bp])(?:erscript|script)?:`(?P<letters>[^`]+)`(?:\\ )?")
 _TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
 _PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
 _FOOTNOTE_MARK = re.compile(r"(?<![\w\]`])(\[(?:\d+|#[\w-]*|\*)\])_(?!\w)")
@@ -104,8 +108,13 @@ def clean_inline(text: str) -> str:
 
 def clean_roles(text: str) -> str:
     """Text with roles as their words, which docstrings have too: names and code in backticks, references bare."""
+    text = write_raised(_RAISED_ROLE.sub(_mark, text)) if ":su" in text else text
     text = _PLAIN_ROLE.sub(lambda match: _role_text(match[1]), text)
     return _ROLE.sub(lambda match: f"`{_role_text(match[1])}`", text)
+
+
+def _mark(found: re.Match[str]) -> str:
+    return mark_raised(found["letters"], "raised" if found["kind"] == "sup" else "lowered")
 
 
 class Substitutions:
@@ -213,25 +222,14 @@ class _RstReader:
         return self._read_paragraph(lines, position)
 
     def _read_heading(self, lines: list[str], position: int) -> int:
-        """The position after a heading that starts here, or 0.
+        """The position after a heading or a transition line that starts here, or 0.
 
         Levels are learnt from the order in which adornments appear.
         """
         window = [line.rstrip() for line in lines[position : position + 3]]
-        if len(window) == 3 and _ADORNMENT.match(window[0]) and window[1].strip() and window[0] == window[2]:
-            style, title, size = window[0][0] * 2, window[1].strip(), 3
-        elif (
-            len(window) > 1
-            and window[0]
-            and window[0][0] != " "
-            and _ADORNMENT.match(window[1])
-            and not _ADORNMENT.match(window[0])
-        ):
-            if len(window[1]) < min(len(window[0]), 4) or window[0].startswith(".. "):
-                return 0
-            style, title, size = window[1][0], window[0], 2
-        else:
-            return position + 1 if _ADORNMENT.match(window[0]) else 0  # a transition line
+        style, title, size = _find_title(window)
+        if not style:
+            return position + size if size else 0
 
         self._flush_objects()
         if style not in self._styles:
@@ -271,7 +269,7 @@ class _RstReader:
             note = re.match(r"^\.\. \[([^\]]+)\](?: +(.*)|\s*$)", lines[position])
             if note:
                 first, *others = [note[2], *body] if note[2] else body or [""]
-                self._add("prose", "\n".join([f"{note[1]}: {first}", *others]))
+                self._add("prose", self._clean("\n".join([f"{note[1]}: {first}", *others])))
         return end
 
     def _read_directive(self, name: str, argument: str, body: list[str]) -> None:
@@ -293,6 +291,8 @@ class _RstReader:
             self._add("prose", self._clean(options.get("caption") or ""))
             if name == "parsed-literal":
                 body = list(map(self._substitutions.put, body))
+            if name == "math" and argument:  # its formula may stand beside its name
+                body, argument = [argument, *body], ""
             if body:
                 self._add_code(body, argument)
         elif name in _TABLES:
@@ -395,6 +395,25 @@ class _RstReader:
 
     def _add_code(self, lines: list[str], language: str) -> None:
         self.blocks.append(Block("code", fence_code(lines, language), self.headings.path + self._object_path))
+
+
+def _find_title(window: list[str]) -> tuple[str, str, int]:
+    """The style, text and number of lines of a title that begins in the first of three lines.
+
+    An empty style for none; then the number of lines is that of a line that parts two paragraphs, or 0.
+    """
+    lines = [*window, "", ""][:3]
+    if len(window) == 3 and lines[1].strip() and lines[0] == lines[2]:
+        is_short = _SHORT_ADORNMENT.match(lines[0]) and len(lines[1]) <= len(lines[0]) and lines[1].strip().isalnum()
+        if is_short or _ADORNMENT.match(lines[0]):
+            return lines[0][0] * 2, lines[1].strip(), 3
+    if _ADORNMENT.match(lines[0]):
+        return "", "", 1
+    if lines[0][:1] in ("", " ") or lines[0].startswith(".. "):
+        return "", "", 0
+    is_short = _SHORT_ADORNMENT.match(lines[1]) and len(lines[0]) <= len(lines[1]) and lines[0].isalnum()
+    is_long = _ADORNMENT.match(lines[1]) and len(lines[1]) >= min(len(lines[0]), 4)
+    return (lines[1][0], lines[0], 2) if is_long or (is_short and not lines[2]) else ("", "", 0)
 
 
 def _take_options(body: list[str]) -> tuple[dict[str, str], list[str]]:

@@ -17,6 +17,7 @@ from typing import TYPE_CHECKING, Literal
 from rag.blocks import Block, HeadingStack, Parsed, add_block, fence_code, pipe_table
 from rag.errors import ParseFailed
 from rag.office.word import CODE_STYLE, DAMAGED, check_zip
+from rag.raised import Place, mark_raised, write_raised
 from rag.xml_tree import read_xml_tree
 
 if TYPE_CHECKING:
@@ -30,6 +31,7 @@ _NAMES = "{urn:oasis:names:tc:opendocument:xmlns:%s:1.0}"
 _TEXT, _TABLE, _STYLE, _OFFICE = (_NAMES % name for name in ("text", "table", "style", "office"))
 _PARTS = ("content.xml", "meta.xml", "META-INF/manifest.xml")
 _SIGNS = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n", f"{_TEXT}note": " ("}
+_POSITION = re.compile(r"(?P<raised>super|[1-9]\d{0,2}%)|sub|-[1-9]\d{0,2}%")
 _LEFT_OUT = frozenset({f"{_TEXT}tracked-changes", f"{_OFFICE}annotation", f"{_TEXT}table-of-content"})
 
 
@@ -52,6 +54,7 @@ def parse_odt(content: bytes) -> Parsed:
     body = root.find(f"{_OFFICE}body/{_OFFICE}text")
     if body is None:
         raise ParseFailed(f"no {KIND}: it has no body of text")
+    _mark_spans(root)
     reader = _OdtReader(_find_styles(root))
     reader.read(body)
     reader.flush_code()
@@ -69,6 +72,19 @@ def _find_styles(root: _Element) -> dict[str, str]:
         style.get(f"{_STYLE}name", ""): style.get(f"{_STYLE}parent-style-name", "")
         for style in root.iterfind(f"{_OFFICE}automatic-styles/{_STYLE}style")
     }
+
+
+def _mark_spans(root: _Element) -> None:
+    """Put marks around letters whose style raises or lowers them."""
+    places: dict[str, Place] = {}
+    for style in root.iterfind(f"{_OFFICE}automatic-styles/{_STYLE}style"):
+        properties = style.find(f"{_STYLE}text-properties")
+        position = properties.get(f"{_STYLE}text-position", "") if properties is not None else ""
+        if found := _POSITION.match(position):
+            places[style.get(f"{_STYLE}name", "")] = "raised" if found["raised"] else "lowered"
+    for span in root.iter(f"{_TEXT}span") if places else ():
+        if (place := places.get(span.get(f"{_TEXT}style-name", ""))) and not len(span):
+            span.text = mark_raised(span.text or "", place)
 
 
 class _OdtReader:
@@ -154,7 +170,7 @@ def _text_of(element: _Element) -> str:
             left_out.append(item)
         if not left_out:
             parts += [_SIGNS.get(item.tag, ""), _blanks(item), item.text or ""]
-    return "".join(parts)
+    return write_raised("".join(parts))
 
 
 def _blanks(element: _Element) -> str:

@@ -11,11 +11,13 @@ from __future__ import annotations
 import re
 import zipfile
 import zlib
+from collections.abc import Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING
 
 from rag.blocks import Block, HeadingStack, Parsed, fence_code, pipe_table
 from rag.errors import ParseFailed
+from rag.raised import Place, mark_raised, write_raised
 
 if TYPE_CHECKING:
     from docx.document import Document as WordDocument
@@ -40,8 +42,12 @@ _MAIN_TYPE = re.compile(
 _PLAIN_TYPE = b"application/vnd.openxmlformats-officedocument.wordprocessingml.document.main+xml"
 _HEADING = re.compile(r"(?:heading|überschrift|titre) ?([1-9])", re.IGNORECASE)
 CODE_STYLE = re.compile(r"code|source|preformatted|listing|macro|verbatim|terminal|console", re.IGNORECASE)
+_CONTENTS = re.compile(r"(?:toc|inhaltsverzeichnis|table of contents|tm) ?(?:\d|heading|überschrift)", re.IGNORECASE)
+_PLACES: dict[str, Place] = {"superscript": "raised", "subscript": "lowered"}
 _CODE_FONT = re.compile(r"courier|consolas|mono|menlo", re.IGNORECASE)
 _WORD = "{http://schemas.openxmlformats.org/wordprocessingml/2006/main}"
+_ELSEWHERE = frozenset({f"{_WORD}txbxContent", f"{_WORD}moveFrom"})  # a text box; text that stands where it moved to
+_AROUND = frozenset(f"{_WORD}{name}" for name in ("sdt", "sdtContent", "customXml", "smartTag", "ins", "moveTo"))
 
 
 def parse_docx(content: bytes) -> Parsed:
@@ -52,7 +58,7 @@ def parse_docx(content: bytes) -> Parsed:
     check_zip(content, "Word document", ".docx", "word/document.xml")
     document = _open(content)
     reader = _WordReader()
-    for item in document.iter_inner_content():
+    for item in _inner_content(document):
         reader.read(item)
     reader.flush()
     blocks = tuple(reader.blocks) or reader.headings.as_blocks()
@@ -103,6 +109,22 @@ def _open(content: bytes) -> WordDocument:
         raise ParseFailed(f"no Word document that can be read ({error})") from error
 
 
+def _inner_content(document: WordDocument) -> Iterator[Paragraph | Table]:
+    """The paragraphs and tables of the body, also those in controls for content, which templates put around them."""
+    from docx.table import Table
+    from docx.text.paragraph import Paragraph
+
+    waiting = list(reversed(document.element.body))
+    while waiting:
+        part = waiting.pop()
+        if part.tag == f"{_WORD}p":
+            yield Paragraph(part, document._body)
+        elif part.tag == f"{_WORD}tbl":
+            yield Table(part, document._body)
+        elif part.tag in _AROUND:
+            waiting += reversed(part)
+
+
 class _WordReader:
     """Collects `blocks`; neighbouring list items become one list, neighbouring lines of code one code block."""
 
@@ -127,6 +149,8 @@ class _WordReader:
         style = (item.style.name or "") if item.style is not None else ""
         heading = _HEADING.match(style)
 
+        if _CONTENTS.match(style):
+            return
         if heading or style.lower() in ("title", "titel"):
             self.flush()
             whole = self.headings.enter(int(heading[1]) if heading else 1, text)
@@ -176,15 +200,23 @@ def _text_of(element: BaseOxmlElement) -> str:
     parts: list[str] = []
     for item in element.iter():
         if item.tag == f"{_WORD}t":
-            if not any(above.tag == f"{_WORD}txbxContent" for above in item.iterancestors()):
-                parts.append(item.text or "")
+            if not any(above.tag in _ELSEWHERE for above in item.iterancestors()):
+                parts.append(_show_place(item))
         elif item.tag == f"{_WORD}tab":
             parts.append("\t")
         elif item.tag in (f"{_WORD}br", f"{_WORD}cr") or (item.tag == f"{_WORD}p" and item is not element):
             parts.append("\n")
         elif item.tag == f"{_WORD}noBreakHyphen":
             parts.append("-")
-    return "".join(parts).strip("\n")
+    return write_raised("".join(parts)).strip("\n")
+
+
+def _show_place(text: BaseOxmlElement) -> str:
+    """The letters of a run, with marks where they are raised or lowered."""
+    run = text.getparent()
+    found = run.find(f"{_WORD}rPr/{_WORD}vertAlign") if run is not None else None
+    place = _PLACES.get(found.get(f"{_WORD}val", "")) if found is not None else None
+    return mark_raised(text.text or "", place) if place else text.text or ""
 
 
 def _is_typed(paragraph: Paragraph) -> bool:
