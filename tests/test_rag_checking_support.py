@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+from collections.abc import Sequence
 from pathlib import Path
 
 import pytest
@@ -18,12 +19,11 @@ from rag.checking.support import (
     _CLAUSE_BREAK,
     Sentence,
     check_part,
-    check_sentences,
     denies_context,
     is_claim,
     split_claims,
 )
-from rag.checking.windows import Source, read_sources
+from rag.checking.windows import Source, TokenReader, read_sources
 from rag.search.retriever import NO_TOKENS, NoTokens, Retriever
 from rag.settings import RagSettings
 from rag.training.support_fit import Labelled, read_labelled
@@ -96,6 +96,14 @@ def test_a_name_that_no_passage_holds_is_never_supported(labelled: tuple[list[La
         text = one.text.rstrip(".") + " with `-invented_option`."
         [part] = split_answer(text)
         assert check_part(text, part, one.sources, (), retriever) == Sentence(part.start, part.end, 0.0)
+
+
+def check_sentences(
+    answer: str, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
+) -> list[Sentence]:
+    """The parts of an answer that say something, each checked."""
+    texts = [(answer[part.start : part.end], part) for part in split_answer(answer)]
+    return [check_part(text, part, sources, quotes, reader) for text, part in texts if is_claim(text, part)]
 
 
 @pytest.fixture(scope="module")

@@ -45,11 +45,6 @@ class Profile:
     changed: float = field(default=0.0, compare=False)
 
     @property
-    def rounding(self) -> float | None:
-        """The share of what the merge changes that rounding to the output's dtype loses; None: nothing changes."""
-        return math.sqrt(self.lost / self.changed) if self.changed else None
-
-    @property
     def drift(self) -> float | None:
         """|geodesic - linear| / |linear| at this tensor's lam; None without an angle."""
         return None if self.theta is None else find_drift(self.chip_norm, self.chat_norm, self.theta, self.lam)

@@ -5,8 +5,8 @@ from the traits of each clause beside each window of the passages; rag.training.
 measures their worth. It asks no model, and does not know what is true: only what the passages say.
 
     sources = read_sources(hits, retriever)
-    [checked] = check_sentences("Use `repair_antennas` for antenna violations.", sources, quotes, retriever)
-    assert checked.passages == (1,)
+    [part] = split_answer(answer := "Use `repair_antennas` for antenna violations.")
+    assert check_part(answer, part, sources, quotes, retriever).passages == (1,)
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ from rag.answering.names import find_names
 from rag.answering.scoring import log_odds
 from rag.checking.facts import PASSAGE_MARKER, Facts, find_facts
 from rag.checking.opposites import OPPOSITE
-from rag.checking.sentences import Part, split_answer
+from rag.checking.sentences import Part
 from rag.checking.windows import Piece, Source, TokenReader, Window, words_in
 from rag.index.bm25 import STOP_WORDS, content_terms, is_cjk
 from rag.index.dense import Vectors
@@ -154,19 +154,11 @@ def says_nothing(text: str) -> bool:
     return len(_terms(PASSAGE_MARKER.sub(" ", text))) < LEAST_TERMS and not find_facts(text).anchors
 
 
-def check_sentences(
-    answer: str, sources: Sequence[Source], quotes: Sequence[Quote], reader: TokenReader
-) -> list[Sentence]:
-    """Each sentence, list item and table row of an answer that says something.
-
-    Headings, lead-ins that name nothing, and code are left out.
-    """
-    parts = [part for part in split_answer(answer) if is_claim(answer[part.start : part.end], part)]
-    return [check_part(answer[part.start : part.end], part, sources, quotes, reader) for part in parts]
-
-
 def is_claim(text: str, part: Part) -> bool:
-    """Whether a part of an answer says something that has to be supported."""
+    """Whether a part of an answer says something that has to be supported.
+
+    Code, headings, and lead-ins that name nothing do not.
+    """
     if part.kind in ("code", "heading") or says_nothing(text):
         return False
     return not (text.rstrip("*_ ").endswith(":") and not find_facts(text).anchors)

@@ -45,7 +45,7 @@ from serve.limits.slots import Slots
 from serve.limits.visitors import Visitors
 from serve.settings import ServeSettings
 from serve.store.database import Database, open_database
-from serve.store.responses import Responses, ResponseStore
+from serve.store.responses import Responses
 from serve.uploads.narrowing import Part, narrow
 from serve.uploads.shelf import Shelf
 
@@ -104,7 +104,7 @@ class Gateway:
     slots: Slots = field(default_factory=Slots)
     code_checker: CodeChecker = field(default_factory=CodeChecker)
     database: Database = field(init=False)
-    responses: ResponseStore = field(init=False)
+    responses: Responses = field(init=False)
     recent: RecentAnswers = field(default_factory=RecentAnswers)  # of chats, where the words of feedback are kept
     _windows: dict[str, int] = field(default_factory=dict)
     _windows_read_at: float = 0.0

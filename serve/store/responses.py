@@ -13,7 +13,7 @@ from __future__ import annotations
 import json
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
-from typing import Any, Protocol
+from typing import Any
 
 from serve.store.database import Database, now_us
 from serve.store.transaction import Transaction
@@ -33,30 +33,11 @@ class StoredResponse:
     created_us: int = field(default_factory=now_us)
 
 
-class ResponseStore(Protocol):
-    """What /v1/responses needs of a store; each call is one transaction, and may wait for the disk: call in a thread.
+class Responses:
+    """Responses in the store. Each call is one transaction, and may wait for the disk: call in a thread.
 
     All raise StoreUnavailable, StoreFull, StoreBusy.
     """
-
-    def add(self, stored: StoredResponse) -> None:
-        """Keep a response; one of the same id is replaced."""
-
-    def find(self, response_id: str) -> StoredResponse | None:
-        """The response of this id, or None."""
-
-    def chain(self, response_id: str, most: int) -> list[StoredResponse]:
-        """The response and those before it, the first one first; [] where it is unknown.
-
-        A chain that is longer than `most` or `MOST_CHARACTERS`, or whose beginning was deleted, lacks its beginning.
-        """
-
-    def delete(self, response_id: str) -> bool:
-        """Delete a response; whether it was there."""
-
-
-class Responses:
-    """Responses in the store."""
 
     def __init__(self, database: Database) -> None:
         self._database = database
@@ -72,7 +53,10 @@ class Responses:
             return _find(read, response_id)
 
     def chain(self, response_id: str, most: int) -> list[StoredResponse]:
-        """The response and those before it, the first one first; [] where it is unknown."""
+        """The response and those before it, the first one first; [] where it is unknown.
+
+        A chain that is longer than `most` or `MOST_CHARACTERS`, or whose beginning was deleted, lacks its beginning.
+        """
         turns: list[StoredResponse] = []
         with self._database.transaction(writes=False) as read:
             wanted, left = response_id, MOST_CHARACTERS

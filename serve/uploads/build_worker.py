@@ -29,7 +29,7 @@ from serve.store.build_queue import Built
 from serve.uploads.jobs import Addition, Job, Outcome, read_job
 
 NICENESS = 10
-UNSUPPORTED, INVALID, SERVER = "unsupported_file", "invalid_file", "server_error"  # OpenAI's codes
+UNSUPPORTED, INVALID = "unsupported_file", "invalid_file"  # OpenAI's codes
 NOT_READ_BY_TYPE = "not a type of document"  # how rag.sources.reader begins when it refuses a name
 
 

@@ -113,6 +113,3 @@ class Search(_Fields):
     def queries(self) -> list[str]:
         """The query, or the queries, as a list."""
         return [self.query] if isinstance(self.query, str) else list(self.query)
-
-
-Fields = dict[str, Any]  # an object of OpenAI's, as it goes to a client
