@@ -1,7 +1,7 @@
 """What merge.arithmetic.sparse does in numpy, in loops that numba compiles: the same bits, several times as fast.
 
-Random numbers are drawn many counters at a time, so that the loops use the core's vectors. Ranks in a row are found by
-counting, in two to three nanoseconds an element; equals rank in order as with numpy.
+Random numbers are drawn many counters at a time, so that the loops use the core's vectors. Ranks in a row are
+merge.arithmetic.ranking_kernels' matter.
 
     sparse = CompiledSparse()
     sparse.subtract(piece, base, difference)
@@ -19,19 +19,11 @@ from numba.extending import overload
 
 from merge.arithmetic.dtypes import BFLOAT16, FLOAT16, FLOAT32, Array
 from merge.arithmetic.kernels import compile_loop, narrow, narrow_f16, widen
+from merge.arithmetic.ranking_kernels import MAGNITUDE, rank_rows
 from merge.arithmetic.sparse import LOW_BITS, LOWER, RAW_SHIFT, UNIFORM, NumpySparse
 
-MAGNITUDE = 0x7FFFFFFF
 BF16_INFINITE = 0x7F80  # the bits of bfloat16's infinity; NaN has larger ones
 BLOCK = 1024  # numbers that stay in a core's first cache between loops; four to a counter
-# Bins for ranking, as powers of two: twice as many as a row has numbers
-FEWEST_BINS, MOST_BINS = 6, 15
-FRACTION = 23  # bits of a float32's fraction
-OCTAVES = 4  # as a power of two: binary orders, from the largest magnitude of a row down, that the bins share
-STRIDE = 8
-MANY = 16  # where of so many neighbours one stands wrong, passes of swaps pay: these do not jump
-SWAPS = 3  # with two bins to a number they leave little to insertion
-MOVES = 8  # for each number of a row: sorting by insertion gives up where it takes more
 # Philox4x64's multipliers, and what its keys grow by in each round
 PHILOX_A, PHILOX_C = 0xD2E7470EE14C6C93, 0xCA5A826395121157
 WEYL_LOW, WEYL_HIGH = 0x9E3779B97F4A7C15, 0xBB67AE8584CAA73B
@@ -160,132 +152,6 @@ def _keep_drawn(difference: Any, key: Any, first: Any, ahead: Any, chances: Any)
         divide_drawn(difference[begin:end], uniforms[begin - at : end - at], chances[begin:end])
 
 
-def _rank_rows(rows: Any, factor: Any, least: Any, chances: Any) -> None:
-    """chances[row, place] = rank * factor + least; rows: the bits of numbers, as uint32.
-
-    Magnitudes are put into bins by their upper bits: of 16 binary orders from the largest down, one bin for all
-    that is smaller, and one for zeros. What then is not in order differs little, and is sorted in place.
-    """
-    length = rows.shape[1]
-    digits = min(max(bit_length(length) + 1, FEWEST_BINS), MOST_BINS)
-    shift = np.uint32(FRACTION + OCTAVES - digits)
-    counts, bins = np.empty((1 << digits) + STRIDE, np.uint32), np.empty(length, np.uint16)
-    packed = np.empty(length, np.int64)  # the bits of a magnitude, then its place
-    for row in range(rows.shape[0]):
-        find_bins(rows[row], shift, 1 << digits, bins)
-        counts[:] = 0
-        for k in range(length):
-            counts[bins[k]] += np.uint32(1)
-        begin_at(counts)
-        put_in_bins(rows[row], bins, counts, packed)
-        wrong = count_wrong(packed)
-        if wrong > length // MANY:
-            for _ in range(SWAPS):
-                swap_neighbours(packed[: length // 2 * 2])
-                swap_neighbours(packed[1 : 1 + (length - 1) // 2 * 2])
-        if wrong and not sort_by_insertion(packed):
-            sort_by_digits(rows[row], packed)
-        give_chances(packed, factor, least, chances[row])
-
-
-def _bit_length(number: Any) -> Any:
-    digits = 0
-    while (1 << digits) < number:
-        digits += 1
-    return digits
-
-
-def _find_bins(bits: Any, shift: Any, count: Any, bins: Any) -> None:
-    largest = np.uint32(0)
-    for k in range(bits.size):
-        largest = max(largest, np.uint32(bits[k] & np.uint32(MAGNITUDE)))
-    below = np.int32(largest >> shift) - np.int32(count)
-    for k in range(bits.size):
-        size = np.uint32(bits[k] & np.uint32(MAGNITUDE))
-        number = max(np.int32(size >> shift) - below, np.int32(1))
-        bins[k] = np.uint16(number) if size != np.uint32(0) else np.uint16(0)
-
-
-def _begin_at(counts: Any) -> None:
-    """Counts become the places where each bin begins. STRIDE bins a step, so that few additions wait for others."""
-    place = np.uint32(0)
-    for n in range(0, counts.size, STRIDE):
-        a, b, c, d = counts[n], counts[n + 1], counts[n + 2], counts[n + 3]
-        e, f, g, h = counts[n + 4], counts[n + 5], counts[n + 6], counts[n + 7]
-        two, four, six = a + b, (a + b) + (c + d), (a + b) + (c + d) + (e + f)
-        counts[n], counts[n + 1], counts[n + 2], counts[n + 3] = place, place + a, place + two, place + (two + c)
-        counts[n + 4], counts[n + 5] = place + four, place + (four + e)
-        counts[n + 6], counts[n + 7] = place + six, place + (six + g)
-        place += six + (g + h)
-
-
-def _put_in_bins(bits: Any, bins: Any, places: Any, packed: Any) -> None:
-    for k in range(bits.size):
-        place = places[bins[k]]
-        packed[place] = (np.int64(bits[k] & np.uint32(MAGNITUDE)) << 32) | np.int64(k)
-        places[bins[k]] = place + np.uint32(1)
-
-
-def _count_wrong(packed: Any) -> Any:
-    """How many neighbours are in the wrong order."""
-    wrong = 0
-    for k in range(packed.size - 1):
-        wrong += packed[k] > packed[k + 1]
-    return wrong
-
-
-def _give_chances(packed: Any, factor: Any, least: Any, chances: Any) -> None:
-    for rank in range(packed.size):
-        chances[np.uint32(packed[rank])] = np.float32(rank) * factor + least
-
-
-def _swap_neighbours(packed: Any) -> None:
-    """Put each pair in order; no jumps."""
-    for k in range(packed.size // 2):
-        first, second = packed[2 * k], packed[2 * k + 1]
-        packed[2 * k], packed[2 * k + 1] = min(first, second), max(first, second)
-
-
-def _sort_by_insertion(packed: Any) -> bool:
-    """Whether it came to an end: where many numbers are far from their places, another way is faster."""
-    moves = 0
-    for k in range(1, packed.size):
-        if packed[k - 1] > packed[k]:
-            item, at = packed[k], k
-            while at > 0 and packed[at - 1] > item:
-                packed[at] = packed[at - 1]
-                at -= 1
-            packed[at] = item
-            moves += k - at
-            if moves > MOVES * packed.size:
-                return False
-    return True
-
-
-def _sort_by_digits(bits: Any, packed: Any) -> None:
-    """Begin anew in the order of the places, and sort by two digits of 16 bits; what is equal in one stays in order."""
-    counts = np.empty(1 << 16, np.uint32)
-    for k in range(bits.size):
-        packed[k] = (np.int64(bits[k] & np.uint32(MAGNITUDE)) << 32) | np.int64(k)
-    source, target = packed, np.empty_like(packed)
-    for shift in (32, 48):
-        counts[:] = 0
-        for k in range(source.size):
-            counts[(source[k] >> shift) & 0xFFFF] += np.uint32(1)
-        begin_at(counts)
-        for k in range(source.size):
-            value = (source[k] >> shift) & 0xFFFF
-            target[counts[value]] = source[k]
-            counts[value] += np.uint32(1)
-        source, target = target, source
-
-
-bit_length, find_bins, begin_at = compile_loop(_bit_length), compile_loop(_find_bins), compile_loop(_begin_at)
-put_in_bins, count_wrong = compile_loop(_put_in_bins), compile_loop(_count_wrong)
-swap_neighbours, give_chances = compile_loop(_swap_neighbours), compile_loop(_give_chances)
-sort_by_insertion, sort_by_digits = compile_loop(_sort_by_insertion), compile_loop(_sort_by_digits)
-
-
 def _mix(differences: Any, shares: Any, elect: Any, mixed: Any) -> None:
     sides, count = differences.shape
     total, weight = np.empty(BLOCK, np.float32), np.empty(BLOCK, np.float32)
@@ -343,7 +209,6 @@ is_finite = compile_loop(_is_finite)
 subtract = compile_loop(_subtract)
 count_upper, count_lower = compile_loop(_count_upper), compile_loop(_count_lower)
 keep_large, keep_drawn = compile_loop(_keep_large), compile_loop(_keep_drawn)
-rank_rows = compile_loop(_rank_rows)
 mix = compile_loop(_mix)
 add_to_bf16, add_to_f32 = compile_loop(_add_to_bf16), compile_loop(_add_to_f32)
 
