@@ -79,6 +79,14 @@ def test_finished_tensors_are_taken_up(interrupted: tuple[Recipe, Path, dict[str
     assert read_folder(out) == expected
 
 
+def test_a_merge_that_an_older_version_began_is_begun_anew(interrupted: tuple[Recipe, Path, dict[str, bytes]]) -> None:
+    recipe, out, expected = interrupted
+    path = out.with_name(".out.partial") / JOURNAL
+    path.write_text(path.read_text().replace('"blake3"', '"sha256"'))
+    assert not any("taking up" in text for text in run(recipe, out))
+    assert read_folder(out) == expected
+
+
 def test_a_tensor_whose_bytes_did_not_reach_the_disk_is_merged_anew(
     interrupted: tuple[Recipe, Path, dict[str, bytes]],
 ) -> None:

@@ -4,7 +4,6 @@ nothing.
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 from dataclasses import replace
@@ -14,6 +13,7 @@ from typing import Any
 import numpy as np
 import pytest
 import torch
+from blake3 import blake3
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.arithmetic.choice import find_arithmetic
@@ -33,7 +33,6 @@ from merge.errors import (
 from merge.merging.card import render_card
 from merge.merging.merger import Outcome, Watcher, check_room, merge_parents
 from merge.merging.report import REPORT
-from merge.models.checkpoint import hash_whole
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
 from tests.tiny_models import (
@@ -171,13 +170,13 @@ def test_report_says_what_was_merged_and_what_came_of_it(tmp_path: Path, parents
         raw = (tmp_path / "out" / name).read_bytes()
         if name == "model.safetensors":
             head = raw[: 8 + int.from_bytes(raw[:8], "little")]
-            assert file == {"bytes": len(raw), "header_sha256": hashlib.sha256(head).hexdigest()}
+            assert file == {"bytes": len(raw), "header_blake3": blake3(head).hexdigest()}
         else:
-            assert file == {"bytes": len(raw), "sha256": hash_whole(tmp_path / "out" / name)}
+            assert file == {"bytes": len(raw), "blake3": blake3(raw).hexdigest()}
     assert {"model.safetensors", "config.json", "tokenizer.json"} <= document["files"].keys()
     chip, merged = read_tensors(parents[0]), read_tensors(tmp_path / "out")
     for tensor in document["tensors"]:
-        assert tensor["sha256"] == hashlib.sha256(merged[tensor["name"]].numpy().tobytes()).hexdigest()
+        assert tensor["blake3"] == blake3(merged[tensor["name"]].numpy().tobytes()).hexdigest()
         assert tensor["merged_norm"] == pytest.approx(merged[tensor["name"]].double().norm().item(), rel=1e-12)
         assert tensor["lam"] == 0.6
         assert tensor["shape"] == list(chip[tensor["name"]].shape)

@@ -193,13 +193,13 @@ def test_a_report_of_no_tensors_has_totals_of_zero(tmp_path: Path) -> None:
 
 
 def test_the_same_merge_writes_the_same_bytes_whatever_the_order_of_its_files() -> None:
-    files = {"b": OutputFile(1, header_sha256="h"), "a": OutputFile(2, "s")}
+    files = {"b": OutputFile(1, header_blake3="h"), "a": OutputFile(2, "s")}
     turned = dict(reversed(files.items()))
     report = MergeReport(RECIPE, PARENTS, (NORM,), files)
     assert report.to_json() == replace(report, files=turned).to_json()
     assert json.loads(report.to_json())["files"] == {
-        "a": {"bytes": 2, "sha256": "s"},
-        "b": {"bytes": 1, "header_sha256": "h"},
+        "a": {"bytes": 2, "blake3": "s"},
+        "b": {"bytes": 1, "header_blake3": "h"},
     }
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import shutil
 from collections.abc import Callable
@@ -20,7 +21,7 @@ from merge.merging.verify import Verification, VerifyOptions, verify_checkpoint
 from merge.models.checkpoint import read_header
 from merge.recipe import Parameters, ParentRef, Recipe
 from merge.settings import MergeSettings
-from tests.tiny_models import make_recipe, rewrite_tensors, write_adapter, write_llama
+from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_adapter, write_llama
 
 ALL = VerifyOptions(sample=None)
 
@@ -87,6 +88,26 @@ def test_a_folded_adapter_is_folded_again(tmp_path: Path) -> None:
     assert verify(make(tmp_path, make_recipe(base, base, adapter, dtype="bfloat16"))).problems == ()
 
 
+def age(out: Path) -> None:
+    """Give a report the hashes that it would have had before BLAKE3."""
+
+    def change(document: dict[str, Any]) -> None:
+        for name, file in document["files"].items():
+            raw = (out / name).read_bytes()
+            if "header_blake3" in file:
+                head = raw[: 8 + int.from_bytes(raw[:8], "little")]
+                document["files"][name] = {"bytes": len(raw), "header_sha256": hashlib.sha256(head).hexdigest()}
+            else:
+                document["files"][name] = {"bytes": len(raw), "sha256": hashlib.sha256(raw).hexdigest()}
+        weights = read_tensors(out)
+        for tensor in document["tensors"]:
+            del tensor["blake3"]
+            raw = weights[tensor["name"]].contiguous().view(torch.uint8).numpy().tobytes()
+            tensor["sha256"] = hashlib.sha256(raw).hexdigest()
+
+    rewrite_report(out, change)
+
+
 def flip_weight(out: Path) -> None:
     path = sorted(out.glob("*.safetensors"))[0]
     spec = next(iter(read_header(path).values()))
@@ -119,11 +140,11 @@ def add_weights(out: Path) -> None:
 
 
 TAMPERINGS = [
-    (flip_weight, "has another sha256 than the report says"),
+    (flip_weight, "has another blake3 than the report says"),
     (rename_tensor, "has another header than the report says"),
     (rename_tensor, "is missing"),
     (cut_file, "bytes, the report says"),
-    (change_config, "config.json has another sha256"),
+    (change_config, "config.json has another blake3"),
     (add_weights, "another.safetensors is not in the report"),
     (lambda out: (out / "tokenizer.json").unlink(), "tokenizer.json is missing"),
 ]
@@ -137,6 +158,30 @@ def test_every_tampering_is_found_without_the_parents(out: Path, tamper: Callabl
     assert found.recomputed == ()
 
 
+def test_a_merge_that_was_reported_with_sha256_is_still_verified(out: Path) -> None:
+    age(out)
+    found = verify(out)
+    assert (found.problems, found.hashed, len(found.recomputed)) == ((), 20, 20)
+    rewrite_report(out, lambda document: document["recipe"].update(lam=0.61))
+    problems = verify(out).problems
+    assert len([problem for problem in problems if "computed anew, has another sha256" in problem]) > 10
+
+
+@pytest.mark.parametrize(("tamper", "complaint"), TAMPERINGS)
+def test_tampering_is_found_by_an_older_report_too(out: Path, tamper: Callable[[Path], Any], complaint: str) -> None:
+    age(out)
+    tamper(out)
+    found = verify(out, VerifyOptions(sample=0))
+    assert any(complaint.replace("blake3", "sha256") in problem for problem in found.problems), found.problems
+
+
+def test_a_merge_that_was_reported_with_sha256_is_not_made_again(out: Path) -> None:
+    age(out)
+    recipe = make_recipe(out.parent / "chip", out.parent / "chat", dtype="bfloat16")
+    again = merge_parents(recipe, out, MergeSettings(out.parent / "home"), render_card, shard_bytes=20_000)
+    assert again.reused
+
+
 def test_weights_whose_report_was_made_to_fit_are_found_by_computing_them_anew(out: Path) -> None:
     def lie(document: dict[str, Any]) -> None:
         document["tensors"][3]["merged_norm"] *= 1.001
@@ -145,7 +190,7 @@ def test_weights_whose_report_was_made_to_fit_are_found_by_computing_them_anew(o
     assert [problem for problem in verify(out).problems if "merged_norm" in problem]
     rewrite_report(out, lambda document: document["recipe"].update(lam=0.61))
     problems = verify(out).problems
-    assert len([problem for problem in problems if "computed anew, has another sha256" in problem]) > 10
+    assert len([problem for problem in problems if "computed anew, has another blake3" in problem]) > 10
 
 
 def test_other_versions_are_named_where_something_differs(out: Path) -> None:
@@ -179,7 +224,14 @@ def test_a_folder_without_a_report_cannot_be_verified(out: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    "change", [lambda d: d.pop("tensors"), lambda d: d.update(files=3), lambda d: d["recipe"].pop("method")]
+    "change",
+    [
+        lambda d: d.pop("tensors"),
+        lambda d: d.update(files=3),
+        lambda d: d["recipe"].pop("method"),
+        lambda d: d["files"]["config.json"].pop("blake3"),
+        lambda d: d["tensors"][0].pop("blake3"),
+    ],
 )
 def test_a_report_that_is_not_as_it_was_written_is_refused(out: Path, change: Callable[[dict[str, Any]], Any]) -> None:
     rewrite_report(out, change)
@@ -188,7 +240,7 @@ def test_a_report_that_is_not_as_it_was_written_is_refused(out: Path, change: Ca
 
 
 def test_a_report_that_names_files_elsewhere_reads_none_of_them(out: Path) -> None:
-    rewrite_report(out, lambda document: document["files"].update({"../chip/config.json": {"bytes": 1, "sha256": "x"}}))
+    rewrite_report(out, lambda document: document["files"].update({"../chip/config.json": {"bytes": 1, "blake3": "x"}}))
     assert "the report names a file '../chip/config.json' outside the folder" in verify(out).problems
 
 

@@ -9,18 +9,14 @@ from pathlib import Path
 
 import pytest
 from blake3 import blake3
-from hypothesis import given, settings
-from hypothesis import strategies as st
 
 from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
+from merge.models.hashing import hash_content
 from merge.models.parents import (
-    HASHED_BYTES,
     HUB_ID,
     Parent,
     Parents,
     Resolver,
-    hash_content,
-    hash_file,
     read_licence,
     without_login,
 )
@@ -47,13 +43,6 @@ def test_a_folder_is_found_relative_to_the_recipe(tmp_path: Path) -> None:
     folder = write_llama(tmp_path / "recipes" / "chip", seed=1)
     parent = resolve("chip", tmp_path, base=tmp_path / "recipes")
     assert (parent.folder, parent.ref, parent.revision, parent.adapters) == (folder, "chip", None, ())
-
-
-def test_a_hash_is_blake3_as_its_specification_gives_it(tmp_path: Path) -> None:
-    (tmp_path / "empty").write_bytes(b"")
-    (tmp_path / "abc").write_bytes(b"abc")
-    assert hash_file(tmp_path / "empty") == "af1349b9f5f9a1a6a0404dea36dcc9499bcb25c9adc112b7cc9a93cae41f3262"
-    assert hash_file(tmp_path / "abc") == "6437b3ac38465133ffb63b75273a8db548c558465d79db03fd359c6cd5bd9d85"
 
 
 def test_every_file_of_a_parent_has_its_own_hash(tmp_path: Path) -> None:
@@ -249,25 +238,6 @@ def test_a_card_of_other_bytes_still_gives_its_licence(tmp_path: Path) -> None:
 )
 def test_a_url_is_shown_without_its_password(url: str, shown: str) -> None:
     assert without_login(url) == shown
-
-
-@settings(max_examples=50)
-@given(st.dictionaries(st.text("ab./é", min_size=1, max_size=6), st.text("0123456789abcdef", min_size=4, max_size=4)))
-def test_a_content_hash_does_not_depend_on_the_order_of_the_files(files: dict[str, str]) -> None:
-    turned = dict(reversed(files.items()))
-    assert hash_content(files) == hash_content(turned)
-    listed = "".join(f"{digest}  {name}\n" for name, digest in sorted(files.items()))  # as b3sum prints it
-    assert hash_content(files) == blake3(listed.encode()).hexdigest()
-    for name in files:
-        assert hash_content({**files, name: "xxxx"}) != hash_content(files)
-        assert hash_content({**files, name + "x": files[name]}) != hash_content(files)
-
-
-def test_a_file_beyond_one_read_is_hashed_whole(tmp_path: Path) -> None:
-    raw = bytes(range(256)) * (HASHED_BYTES // 256) + b"more"
-    (tmp_path / "w").write_bytes(raw)
-    assert hash_file(tmp_path / "w") == blake3(raw).hexdigest()
-    assert hash_file(tmp_path / "w", lambda: True) != blake3(raw).hexdigest()  # it was cancelled
 
 
 @for_each(

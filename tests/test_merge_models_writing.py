@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import hashlib
 import json
 from pathlib import Path
 from random import Random
@@ -10,6 +9,7 @@ from random import Random
 import ml_dtypes
 import numpy as np
 import pytest
+from blake3 import blake3
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from safetensors.numpy import load_file
@@ -17,8 +17,7 @@ from safetensors.numpy import load_file
 from merge.arithmetic.dtypes import DTYPES
 from merge.models.checkpoint import Checkpoint, TensorSpec, read_specs
 from merge.models.layout import INDEX, PART, WEIGHTS
-from merge.models.writing import HASH_BYTES, CheckpointWriter, hash_span, split_shards
-from tests.rows import for_each
+from merge.models.writing import CheckpointWriter, split_shards
 
 
 def spec(name: str, dtype: str, *shape: int) -> TensorSpec:
@@ -102,7 +101,7 @@ def test_a_writer_that_died_leaves_its_bytes_to_the_next_even_within_finish(tmp_
 
     with CheckpointWriter(tmp_path, specs, shard_bytes=16) as writer:
         assert not list(tmp_path.glob("*.safetensors"))
-        assert writer.hash_tensor("a") == hashlib.sha256(np.arange(4, dtype=np.float32).tobytes()).hexdigest()
+        assert writer.hash_tensor("a") == blake3(np.arange(4, dtype=np.float32).tobytes()).hexdigest()
         writer.write("b", 3, np.array([70], np.float32))
         writer.finish()
 
@@ -177,30 +176,12 @@ def test_a_shard_that_is_just_full_takes_no_more_than_an_empty_tensor() -> None:
     assert split_shards([], 1) == [[]]
 
 
-@for_each(
-    ("offset", "count", "covered"),
-    [(0, 0, b""), (0, 4, b"0123"), (3, 4, b"3456"), (8, 99, b"89"), (10, 5, b""), (99, 5, b"")],
-)
-def test_a_span_is_hashed_as_far_as_the_file_goes(tmp_path: Path, offset: int, count: int, covered: bytes) -> None:
-    (tmp_path / "f").write_bytes(b"0123456789")
-    with (tmp_path / "f").open("rb") as file:
-        assert hash_span(file.fileno(), offset, count) == hashlib.sha256(covered).hexdigest()
-        assert file.tell() == 0  # threads share the file, and none moves its place
-
-
-def test_a_span_longer_than_one_read_is_hashed_whole(tmp_path: Path) -> None:
-    raw = bytes(range(256)) * (HASH_BYTES // 256) + b"end"
-    (tmp_path / "f").write_bytes(raw)
-    with (tmp_path / "f").open("rb") as file:
-        assert hash_span(file.fileno(), 1, len(raw) - 1) == hashlib.sha256(raw[1:]).hexdigest()
-
-
 def test_a_header_is_hashed_as_it_stands_in_the_file(tmp_path: Path) -> None:
     with CheckpointWriter(tmp_path, [spec("größe", "BF16", 3), spec("x", "U8", 1)]) as writer:
         (path,) = writer.finish()
     raw = path.read_bytes()
     head = raw[: 8 + int.from_bytes(raw[:8], "little")]
-    assert writer.headers == {WEIGHTS: hashlib.sha256(head).hexdigest()}
+    assert writer.headers == {WEIGHTS: blake3(head).hexdigest()}
     assert len(head) % 8 == 0
     assert len(raw) == len(head) + 7
     assert json.loads(head[8:])["__metadata__"] == {"format": "pt"}
@@ -211,8 +192,8 @@ def test_the_bytes_that_were_written_are_given_back_and_hashed(tmp_path: Path) -
     with CheckpointWriter(tmp_path, [spec("a", "BF16", 3), spec("b", "F32", 1)]) as writer:
         assert bytes(writer.write("a", 0, values)) == values.tobytes()
         assert bytes(writer.write("a", 1, values[:0])) == b""
-        assert writer.hash_tensor("a") == hashlib.sha256(values.tobytes()).hexdigest()
-        assert writer.hash_tensor("b") == hashlib.sha256(bytes(4)).hexdigest()  # not written yet: zeros
+        assert writer.hash_tensor("a") == blake3(values.tobytes()).hexdigest()
+        assert writer.hash_tensor("b") == blake3(bytes(4)).hexdigest()  # not written yet: zeros
         with pytest.raises(KeyError):
             writer.write("c", 0, values)
 

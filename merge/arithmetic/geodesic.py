@@ -91,7 +91,7 @@ class TensorResult:
     theta: float | None  # radians
     branch: Branch
     merged_norm: float = 0.0  # of the tensor as it is stored, after rounding
-    sha256: str = ""  # of the tensor's bytes in its file
+    blake3: str = ""  # of the tensor's bytes in its file
     lam: float = 0.0
 
 

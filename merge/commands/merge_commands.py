@@ -78,7 +78,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="chipalign merge verify",
         description=(
-            "Say whether a merged checkpoint is what its report claims: every byte by its sha256, and some tensors "
+            "Say whether a merged checkpoint is what its report claims: every byte by its hash, and some tensors "
             "computed anew."
         ),
     )

@@ -3,7 +3,7 @@
 Part of `chipalign merge bench`. The ratios are of wall time and of CPU time; the tensor is synthetic: a base, and two
 parents a tenth of its size apart from it.
 
-    measure_methods(Path("folder"), elements=1 << 26, rounds=3)  # the arithmetic, with reading, writing and SHA-256
+    measure_methods(Path("folder"), elements=1 << 26, rounds=3)  # the arithmetic, with reading, writing and hashing
     measure_whole(Path("folder"), rounds=3)  # `chipalign merge` of the same tensor
 """
 

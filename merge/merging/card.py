@@ -79,8 +79,8 @@ Made with {", ".join(f"{k} {v}" for k, v in find_versions().items())}.
 
 {_describe_totals(report)}
 {_pictures(with_plots)}
-`merge_report.json` has both norms, the angle and the branch of every tensor, and the sha256 of every tensor and
-file; `chipalign merge verify` compares them.
+`merge_report.json` has both norms, the angle and the branch of every tensor, and the BLAKE3 of every tensor and
+file (as `b3sum` prints it); `chipalign merge verify` compares them.
 
 ## How to load it
 

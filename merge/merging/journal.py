@@ -2,7 +2,7 @@
 
 It has one line of JSON per finished tensor; the first line says what is being merged. A line is written after its
 tensor, in one call; a half-written line of a dying process is invalid and dropped. The journal decides nothing about
-tensors: merge.merging.merger checks their bytes by sha256, because a machine that lost power may have kept the line and
+tensors: merge.merging.merger checks their bytes by BLAKE3, because a machine that lost power may have kept the line and
 not the bytes.
 
     with Journal.open(folder, key) as journal:
@@ -86,7 +86,7 @@ def parse_result(line: Mapping[str, Any]) -> TensorResult | None:
     numbers = [line.get(key) for key in ("chip_norm", "chat_norm", "merged_norm", "lam")]
     shape, theta = line.get("shape"), line.get("theta")
     are_numbers = all(type(number) is float for number in numbers) and (theta is None or type(theta) is float)
-    are_texts = all(isinstance(line.get(key), str) for key in ("name", "branch", "sha256"))
+    are_texts = all(isinstance(line.get(key), str) for key in ("name", "branch", "blake3"))
     if line.keys() != FIELDS or not are_numbers or not are_texts:
         return None
     if not isinstance(shape, list) or not all(type(size) is int and size >= 0 for size in shape):

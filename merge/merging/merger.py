@@ -49,7 +49,7 @@ from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
 from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.beside import is_code
-from merge.models.checkpoint import hash_whole
+from merge.models.hashing import hash_file
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores
 from merge.models.staging import empty_folder, staged_folder
@@ -329,7 +329,7 @@ def _merge_nth(
 def _find_done(name: str, output: Output) -> TensorResult | None:
     """The journal's entry for a tensor, if the file still holds the bytes that it describes."""
     done = output.journal.done.get(name)
-    return done if done is not None and output.writer.hash_tensor(name) == done.sha256 else None
+    return done if done is not None and output.writer.hash_tensor(name) == done.blake3 else None
 
 
 def check_room(folder: Path, needed_bytes: int) -> None:
@@ -343,9 +343,9 @@ def check_room(folder: Path, needed_bytes: int) -> None:
 
 
 def describe_files(output: Output) -> dict[str, OutputFile]:
-    """Size and sha256 of every file, under its final name.
+    """Size and BLAKE3 of every file, under its final name.
 
-    A file of weights has the sha256 of its header; its tensors have their own.
+    A file of weights has the hash of its header; its tensors have their own.
     """
     files = {}
     weights = [path.name for path in output.folder.glob(f"*{PART}")]
@@ -353,5 +353,5 @@ def describe_files(output: Output) -> dict[str, OutputFile]:
         path = output.folder / name
         name, n_bytes = name.removesuffix(PART), path.stat().st_size
         header = output.writer.headers.get(name)
-        files[name] = OutputFile(n_bytes, header_sha256=header) if header else OutputFile(n_bytes, hash_whole(path))
+        files[name] = OutputFile(n_bytes, header_blake3=header) if header else OutputFile(n_bytes, hash_file(path))
     return files

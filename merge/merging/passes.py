@@ -9,7 +9,6 @@ merge.arithmetic.geodesic and merge.arithmetic.baselines compute the methods.
 
 from __future__ import annotations
 
-import hashlib
 import math
 import threading
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
@@ -17,6 +16,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Protocol
 
 import numpy as np
+from blake3 import blake3
 
 from merge.arithmetic.baselines import (
     Look,
@@ -147,7 +147,7 @@ def merge_tensor(
     ways = [find_way(plan, inputs, sums, parameters) for plan, _ in outputs]
 
     squares: list[list[float]] = [[] for _ in outputs]
-    digests = [hashlib.sha256() for _ in outputs]
+    digests = [blake3() for _ in outputs]
 
     def merge_piece(piece: Segment) -> list[tuple[float, Array]]:
         """A piece of each output, and its sum of squares."""
@@ -173,7 +173,7 @@ def merge_tensor(
             arc.theta,
             arc.branch,
             merged_norm=math.sqrt(math.fsum(square_sums)),
-            sha256=digest.hexdigest(),
+            blake3=digest.hexdigest(),
             lam=plan.lam,
         )
         for (plan, _), (arc, _), square_sums, digest in zip(outputs, ways, squares, digests, strict=True)

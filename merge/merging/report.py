@@ -38,13 +38,13 @@ VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors
 class OutputFile:
     """One file of the merged checkpoint.
 
-    A file of weights has the sha256 of its header here, and of each tensor in `tensors`. Together they cover every
+    A file of weights has the BLAKE3 of its header here, and of each tensor in `tensors`. Together they cover every
     byte; unlike one sum over the file, they can be computed in parallel and resumed after a kill.
     """
 
     bytes: int
-    sha256: str | None = None
-    header_sha256: str | None = None
+    blake3: str | None = None
+    header_blake3: str | None = None
 
     def values(self) -> dict[str, Any]:
         """As in the report: the size, and the one hash that it has."""

@@ -1,7 +1,7 @@
-"""Whether a merged checkpoint is what its merge_report.json claims: every byte by its sha256, tensors computed anew.
+"""Whether a merged checkpoint is what its merge_report.json claims: every byte by its hash, tensors computed anew.
 
-It changes nothing and writes nothing. It looks for the parents where the report says that they came from; what cannot
-be compared is reported, never passed over.
+It changes nothing and writes nothing. A report has BLAKE3, or SHA-256 if it is an older one. The parents are looked for
+where the report says that they came from; what cannot be compared is reported, never passed over.
 
     verification = verify_checkpoint(Path("merged"), VerifyOptions(sample=8), settings, say=lambda text: None)
     assert not verification.problems
@@ -9,7 +9,6 @@ be compared is reported, never passed over.
 
 from __future__ import annotations
 
-import hashlib
 import os
 import random
 from collections.abc import Iterator, Mapping, Sequence
@@ -30,14 +29,14 @@ from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
 from merge.merging.report import FORMAT, describe_parents, find_versions, list_adapters, read_report
 from merge.models.adapters import single_threaded_blas
-from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, hash_whole, read_header, view_bytes
+from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, read_header, view_bytes
+from merge.models.hashing import HEADER, NewHash, find_hash, hash_file, hash_span
 from merge.models.parents import Parents, Resolver, Say, count_cores
 from merge.recipe import MORE_SIDES, Recipe
 from merge.recipe_file import parse_recipe
 from merge.settings import MergeSettings
 
 SAMPLE = 8  # tensors that are computed anew by default
-HASHED_BYTES = 1 << 20  # read at a time
 
 
 @dataclass(frozen=True)
@@ -109,22 +108,23 @@ def compare_files(folder: Path, files: Mapping[str, Mapping[str, Any]]) -> list[
             problems.append(f"{name} is missing")
         elif path.stat().st_size != claim["bytes"]:
             problems.append(f"{name} has {path.stat().st_size} bytes, the report says {claim['bytes']}")
-        elif "sha256" in claim and hash_whole(path) != claim["sha256"]:
-            problems.append(f"{name} has another sha256 than the report says")
-        elif "header_sha256" in claim and hash_header(path) != claim["header_sha256"]:
-            problems.append(f"{name} has another header than the report says")
+        else:
+            key, new_hash = find_hash(claim)
+            hashed, what = (hash_header, "header") if key.startswith(HEADER) else (hash_file, key)
+            if hashed(path, new_hash) != claim[key]:
+                problems.append(f"{name} has another {what} than the report says")
     return problems
 
 
-def hash_header(path: Path) -> str:
-    """sha256 of a safetensors file's bytes before its first tensor. It reads no more than a header's limit."""
+def hash_header(path: Path, new_hash: NewHash) -> str:
+    """The hash of a safetensors file's bytes before its first tensor. It reads no more than a header's limit."""
     with path.open("rb") as file:
-        length = file.read(8)
-        return hashlib.sha256(length + file.read(min(int.from_bytes(length, "little"), HEADER_LIMIT_BYTES))).hexdigest()
+        length = min(int.from_bytes(file.read(8), "little"), HEADER_LIMIT_BYTES)
+        return hash_span(file.fileno(), 0, 8 + length, new_hash)
 
 
 def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], threads: int) -> list[str]:
-    """Tensors whose bytes do not have the report's sha256, and tensors that only one of the two has."""
+    """Tensors whose bytes do not have the report's hash, and tensors that only one of the two has."""
     try:
         specs = {
             name: spec for path in sorted(folder.glob("*.safetensors")) for name, spec in read_header(path).items()
@@ -136,26 +136,33 @@ def compare_tensors(folder: Path, claimed: Mapping[str, Mapping[str, Any]], thre
     problems += [f"tensor {name} is missing" for name in sorted(claimed.keys() - specs.keys())]
     both = sorted(specs.keys() & claimed.keys())
     with checkpoint, ThreadPoolExecutor(threads, thread_name_prefix="verify") as pool:
-        digests = pool.map(lambda name: hash_tensor(checkpoint.tensor(name)), both)
-        changed = [name for name, digest in zip(both, digests, strict=True) if digest != claimed[name]["sha256"]]
-    problems += [f"tensor {name} has another sha256 than the report says" for name in changed]
-    return problems
+        compared = pool.map(lambda name: list(compare_bytes(checkpoint.tensor(name), claimed[name])), both)
+        return problems + [problem for found in compared for problem in found]
 
 
-def hash_tensor(tensor: StoredTensor) -> str:
-    """sha256 of a tensor's bytes."""
-    digest, step = hashlib.sha256(), max(HASHED_BYTES // 8, 1)
-    for start in range(0, tensor.spec.numel, step):
-        digest.update(view_bytes(tensor.read(start, min(start + step, tensor.spec.numel))))
-    return digest.hexdigest()
+def compare_bytes(tensor: StoredTensor, claim: Mapping[str, Any]) -> Iterator[str]:
+    """What a tensor's bytes in its file have other than its entry in the report."""
+    key, new_hash = find_hash(claim)
+    try:
+        found = hash_span(tensor.fd, tensor.spec.offset, tensor.spec.n_bytes, new_hash)
+    except OSError as error:
+        yield f"tensor {tensor.spec.name} cannot be read: {error.strerror}"
+        return
+    if found != claim[key]:
+        yield f"tensor {tensor.spec.name} has another {key} than the report says"
 
 
-class Discard:
-    """A writer that writes nowhere: only the hash of what was computed is needed."""
+class HashWriter:
+    """A writer that writes nowhere: only the hash of what was computed is needed, in the order of its pieces."""
+
+    def __init__(self, new_hash: NewHash) -> None:
+        self.hash = new_hash()
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
         """The bytes that would be written."""
-        return view_bytes(piece)
+        raw = view_bytes(piece)
+        self.hash.update(raw)
+        return raw
 
 
 def recompute(
@@ -255,13 +262,15 @@ def compare_anew(
     plan: TensorPlan, pair: Pair, recipe: Recipe, claim: Mapping[str, Any], arithmetic: Arithmetic
 ) -> Iterator[str]:
     """Differences between a tensor computed now and its entry in the report."""
+    key, new_hash = find_hash(claim)
+    writer = HashWriter(new_hash)
     try:
-        [result] = merge_tensor([(plan, Discard())], pair, recipe.parameters, arithmetic)
+        [result] = merge_tensor([(plan, writer)], pair, recipe.parameters, arithmetic)
     except MergeError as error:
         yield str(error)
         return
-    if result.sha256 != claim["sha256"]:
-        yield f"tensor {plan.name}, computed anew, has another sha256 than the report says"
+    if writer.hash.hexdigest() != claim[key]:
+        yield f"tensor {plan.name}, computed anew, has another {key} than the report says"
     if result.branch != claim["branch"]:
         yield f"tensor {plan.name} takes the branch {result.branch}, the report says {claim['branch']}"
     for key in ("theta", "chip_norm", "chat_norm", "merged_norm", "lam"):

@@ -16,8 +16,9 @@ from typing import Any
 
 from merge.merging.mismatch import Mismatch
 from merge.models.beside import find_companions
-from merge.models.checkpoint import TensorSource, hash_whole, read_json_object, read_text
+from merge.models.checkpoint import TensorSource, read_json_object, read_text
 from merge.models.config import names_token
+from merge.models.hashing import hash_file
 from merge.models.vocabulary import LINES, MERGES, TABLE, TOKENIZER, Vocabulary, read_merges, read_tokens
 
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|shared|embeddings|tok_embeddings)\.weight")
@@ -102,7 +103,7 @@ def compare_cutting(chip: Path, chat: Path) -> list[Mismatch]:
     Normalizers and first cuts that are written otherwise differ only if they cut PROBES otherwise.
     """
     if (chip / TOKENIZER).is_file() and (chat / TOKENIZER).is_file():
-        if hash_whole(chip / TOKENIZER) == hash_whole(chat / TOKENIZER):
+        if hash_file(chip / TOKENIZER) == hash_file(chat / TOKENIZER):
             return []
         ours, theirs = (read_json_object(folder / TOKENIZER) for folder in (chip, chat))
         return [
@@ -124,7 +125,7 @@ def compare_cutting(chip: Path, chat: Path) -> list[Mismatch]:
     found += [
         Mismatch(f"tokenizer: {name} differs, and {advice} (save_pretrained)")
         for name in sorted(names[0] & names[1])
-        if hash_whole(chip / name) != hash_whole(chat / name)
+        if hash_file(chip / name) != hash_file(chat / name)
     ]
     for folder, own in zip((chip, chat), names, strict=True):
         own |= {name for name in TABLES if (folder / name).is_file()}

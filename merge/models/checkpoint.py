@@ -10,7 +10,6 @@ size. This file knows nothing of merging, and runs no code that a checkpoint bri
 
 from __future__ import annotations
 
-import hashlib
 import json
 import math
 import os
@@ -436,9 +435,3 @@ def is_deep(value: Any) -> bool:
 def view_bytes(piece: Array) -> memoryview:
     """The bytes of a flat piece, as they are in a file; the same memory."""
     return piece.view(np.uint8).data
-
-
-def hash_whole(path: Path) -> str:
-    """sha256 of a small file, as sha256sum prints it. Raises CheckpointNotFound, CheckpointCorrupt."""
-    with open_stream(path) as file:
-        return hashlib.file_digest(file, "sha256").hexdigest()

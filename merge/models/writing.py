@@ -9,7 +9,6 @@ It knows nothing of merging, and reads nothing but what it wrote itself; `checkp
 
 from __future__ import annotations
 
-import hashlib
 import json
 import os
 from collections.abc import Iterable
@@ -17,12 +16,14 @@ from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
+from blake3 import blake3
+
 from merge.arithmetic.dtypes import DTYPE_NAMES, DTYPES, Array
 from merge.models.checkpoint import TensorSpec, view_bytes
+from merge.models.hashing import hash_span
 from merge.models.layout import INDEX, PART, WEIGHTS
 
 HEADER_ALIGNMENT = 8  # bytes; the format pads headers with spaces so that tensors start aligned
-HASH_BYTES = 1 << 20  # read at a time
 SHARD_BYTES = 5_000_000_000  # transformers' customary limit of a shard
 
 
@@ -38,7 +39,7 @@ class CheckpointWriter:
         """Lay out the shards: `tensors` give names, dtypes and shapes; paths and offsets are ignored."""
         self._specs: dict[str, TensorSpec] = {}
         self._fds: dict[Path, int] = {}
-        self.headers: dict[str, str] = {}  # sha256 of the bytes before the first tensor, by file name
+        self.headers: dict[str, str] = {}  # BLAKE3 of the bytes before the first tensor, by file name
         shards = split_shards(tensors, shard_bytes)
         for number, shard in enumerate(shards, start=1):
             name = WEIGHTS if len(shards) == 1 else f"model-{number:05d}-of-{len(shards):05d}.safetensors"
@@ -80,7 +81,7 @@ class CheckpointWriter:
         os.posix_fallocate(fd, 0, data_start + position)  # a full disk shows now, not after an hour
 
         head = len(raw).to_bytes(8, "little") + raw
-        self.headers[path.name] = hashlib.sha256(head).hexdigest()
+        self.headers[path.name] = blake3(head).hexdigest()
         _write_all(fd, memoryview(head), 0)
 
     def write(self, name: str, start: int, piece: Array) -> memoryview:
@@ -96,7 +97,7 @@ class CheckpointWriter:
         return raw
 
     def hash_tensor(self, name: str) -> str:
-        """sha256 of a tensor's bytes as they are in the file now."""
+        """BLAKE3 of a tensor's bytes as they are in the file now."""
         spec = self._specs[name]
         return hash_span(self._fds[spec.path], spec.offset, spec.n_bytes)
 
@@ -135,17 +136,6 @@ def split_shards(tensors: Iterable[TensorSpec], shard_bytes: int) -> list[list[T
         shards[-1].append(spec)
         filled += spec.n_bytes
     return shards
-
-
-def hash_span(fd: int, offset: int, n_bytes: int) -> str:
-    """sha256 of a span of an open file; of fewer bytes where the file ends before."""
-    digest = hashlib.sha256()
-    buffer = memoryview(bytearray(min(n_bytes, HASH_BYTES)))
-    end = offset + n_bytes
-    while n_read := os.preadv(fd, [buffer[: end - offset]], offset):
-        digest.update(buffer[:n_read])
-        offset += n_read
-    return digest.hexdigest()
 
 
 def _part(path: Path) -> Path:

@@ -29,8 +29,9 @@ from torch.nn.functional import cross_entropy
 from transformers import AutoModelForCausalLM, AutoTokenizer
 
 from merge.errors import OutputRefused
+from merge.models.hashing import hash_content, hash_file
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
-from merge.models.parents import HASH_CHARACTERS, hash_content, hash_file
+from merge.models.parents import HASH_CHARACTERS
 from merge.training.training_data import Example, plan_epoch
 from rag.progress import ShowCount
 
