@@ -12,12 +12,13 @@ from transformers import AutoModelForCausalLM, AutoTokenizer
 from merge.arithmetic.plain import NumpyArithmetic
 from merge.errors import ParentsMismatch
 from merge.merging.card import render_card
-from merge.merging.companions import make_config, prepare_companions
+from merge.merging.companions import are_chat_parents, make_config, prepare_companions
 from merge.merging.merger import merge_parents
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.verify import VerifyOptions, verify_checkpoint
 from merge.models.adapters import open_source
 from merge.models.checkpoint import Checkpoint
+from merge.recipe import Slice
 from merge.settings import MergeSettings
 from tests.tiny_models import WORDS, make_recipe, read_tensors, rewrite_config, write_llama, write_tokenizer
 
@@ -204,3 +205,31 @@ def test_a_vocabulary_that_grows_is_written_where_the_config_has_it(tmp_path: Pa
         if "text_config" in inner:
             assert config["text_config"] == {"vocab_size": 69, "dtype": "float32"}
             assert config["audio_config"] == {"vocab_size": 9}
+
+
+def is_untouched(chip: Path, chat: Path, **values: Any) -> bool:
+    pair = open_pair(chip, chat, **values)
+    return are_chat_parents(prepare_companions(make_recipe(chip, chat, **values), pair), pair)
+
+
+def test_what_goes_with_the_weights_is_the_chat_parents_unless_something_changed(tmp_path: Path) -> None:
+    chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
+    assert is_untouched(chip, chat)
+    rewrite_config(chat, torch_dtype="float16", _name_or_path="/home/someone")
+    assert is_untouched(chip, chat, dtype="bfloat16")
+    assert not is_untouched(chip, chat, chat_template="{{ messages }}")
+
+    rewrite_config(chip, rms_norm_eps=0.25)
+    assert is_untouched(chip, chat, config="chat")
+    assert not is_untouched(chip, chat, config="chip")
+    assert not is_untouched(chip, chat, config="chat", slices=(Slice((0, 0)),))
+
+    (chat / "modeling_own.py").write_text("")
+    assert not is_untouched(chip, chat, config="chat")
+    assert is_untouched(chip, chat, config="chat", code=True)
+    rewrite_config(chat, auto_map={"AutoConfig": "modeling_own.Own"})
+    assert not is_untouched(chip, chat, config="chat")
+
+
+def test_another_vocabulary_is_not_the_chat_parents(parents: tuple[Path, Path]) -> None:
+    assert [is_untouched(*parents, vocab=vocab) for vocab in ("chat", "chip", "union")] == [True, False, False]

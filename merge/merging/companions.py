@@ -41,6 +41,7 @@ PARSED = (GENERATION, TOKENIZER_CONFIG, "special_tokens_map.json", "chat_templat
 # Lists of ids of tokens that are never written; of another vocabulary, those that it has
 LISTED_IDS = ("suppress_tokens", "begin_suppress_tokens", "bad_words_ids")
 CODE_KEYS = ("auto_map", "custom_pipelines")  # the keys that name a model's own code
+UNLOADED_KEYS = ("dtype", "torch_dtype", "_name_or_path")  # of a config: with any value it loads
 ABOUT_LAYERS = re.compile(r".*(layer|block_type|idxs?$).*")
 
 
@@ -83,6 +84,22 @@ def prepare_companions(recipe: Recipe, pair: Pair) -> Companions:
     if without_code(pair.chat.config) != pair.chat.config:
         code.append(CONFIG)
     return Companions(plain, tuple(sorted(code)), tuple(find_left(chat)))
+
+
+def are_chat_parents(companions: Companions, pair: Pair) -> bool:
+    """Whether a library finds the same beside the output's weights as beside the chat parent's, and so loads as much.
+
+    What says nothing of loading (the dtype, where the parent lay) may differ.
+    """
+    chat = pair.chat.folder
+    if companions.left or companions.code or companions.files.keys() != set(find_companions(chat, code=True)):
+        return False
+    configs = [json.loads(companions.files[CONFIG]), pair.chat.config]
+    for key in UNLOADED_KEYS:
+        configs = [_set_where(config, key, lambda _: None) for config in configs]
+    return configs[0] == configs[1] and all(
+        raw == read_bytes(chat / name) for name, raw in companions.files.items() if name != CONFIG
+    )
 
 
 def is_built_in(config: Mapping[str, Any]) -> bool:

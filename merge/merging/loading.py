@@ -2,7 +2,7 @@
 
 A process of its own tries it while tensors are merged, for the library takes 1.5 s of a core. It goes without torch,
 which would take six and 0.4 GB, unless there is a processor, which needs it. Where transformers is loaded here already,
-it is tried here.
+it is tried here. Where all is the chat parent's, there is nothing to try.
 
     check = LoadingCheck(folder, chat)  # begins
     check.wait()  # raises OutputUnloadable
@@ -94,16 +94,16 @@ def compare_loading(folder: Path, chat: Path) -> dict[str, str]:
 
 def try_loading(folder: Path) -> dict[str, str]:
     """The reasons why config, tokenizer or processor do not load, by what it is; no code of the model's is run."""
-    from transformers import AutoConfig, AutoProcessor, AutoTokenizer
+    import transformers  # each of its parts is imported when it is named, and takes its time
 
-    names = [path.name for path in folder.iterdir()]
-    parts = {"config": AutoConfig}
-    if any(map(is_tokenizer_file, names)):
-        parts["tokenizer"] = AutoTokenizer
+    parts = {"config": "AutoConfig"}
+    if any(is_tokenizer_file(path.name) for path in folder.iterdir()):
+        parts["tokenizer"] = "AutoTokenizer"
     if has_processor(folder):
-        parts["processor"] = AutoProcessor
+        parts["processor"] = "AutoProcessor"
     failed = {}
-    for what, loader in parts.items():
+    for what, name in parts.items():
+        loader = getattr(transformers, name)
         try:
             with warnings.catch_warnings(), redirect_stdout(io.StringIO()), redirect_stderr(io.StringIO()):
                 warnings.simplefilter("ignore")

@@ -37,7 +37,7 @@ from typing import Any
 from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
 from merge.errors import OutputFull, OutputRefused, join
-from merge.merging.companions import Companions, is_built_in, prepare_companions
+from merge.merging.companions import Companions, are_chat_parents, is_built_in, prepare_companions
 from merge.merging.doubts import doubt_parents, doubt_recipe, doubt_tensors, doubt_zeros
 from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
@@ -133,7 +133,7 @@ def merge_sweep(
     threads: does not change the output; None: as many as there are cores. device: "cpu", or a GPU's name in torch,
     whose sums may differ in the last of fifteen digits. shard_bytes: None: as the recipe says. resolver: of the same
     recipe, where it has begun to hash already. try_loading: whether transformers must load config, tokenizer and
-    processor of the output; it tries while tensors are merged.
+    processor of the output, where they are not the chat parent's own; it tries while tensors are merged.
 
     Raises what its parts raise: a failed merge leaves every folder as it was.
     """
@@ -157,7 +157,8 @@ def merge_sweep(
         with ExitStack() as stack:
             pair = open_parents(parents, todo[0][0], stack, arithmetic)
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
-            check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if try_loading else None
+            is_tried = try_loading and not are_chat_parents(outputs[0].companions, pair)
+            check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if is_tried else None
             for sentence in [
                 *describe_left(outputs[0].companions, pair.chat.config),
                 *(f"warning: {doubt}" for doubt in (*doubt_recipe(todo[0][0], pair), *doubt_parents(parents))),
