@@ -13,7 +13,8 @@ import pytest
 from rag.answering.evidence import LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
 from rag.documents import Chunk, Hit
 from rag.embedding.embedder import Embedded
-from rag.search.retriever import HITS_READ, Comparison, Retriever
+from rag.search.judging import HITS_READ
+from rag.search.retriever import Comparison, Retriever
 
 
 class BlindComparer:

@@ -1,4 +1,4 @@
-"""rag.search.retriever: when passages are read to know whether they answer, and how many."""
+"""rag.search.judging: when passages are read to know whether they answer, and how many."""
 
 from __future__ import annotations
 
@@ -12,8 +12,9 @@ from rag.documents import Chunk, Document
 from rag.embedding.passage_reader import Head, PassageReader, Reading
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
+from rag.search.judging import HITS_READ, READ_TOGETHER
 from rag.search.relevance import DOUBT, FEW_PASSAGES
-from rag.search.retriever import HITS_READ, READ_TOGETHER, Retriever
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
@@ -95,7 +96,7 @@ def test_the_better_a_passage_answers_the_more_relevant_the_index_is(index_dir: 
 
 @for_each("likely", [DOUBT[0] / 2, DOUBT[0], DOUBT[1], (1 + DOUBT[1]) / 2])
 def test_what_is_not_doubtful_is_not_read(index_dir: Path, likely: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.search.retriever.relevance", lambda evidence, *, by_token: likely)
+    monkeypatch.setattr("rag.search.judging.relevance", lambda evidence, *, by_token: likely)
     one = retriever(index_dir, [])
     assert one.relevance(QUESTION) == likely
     assert count_read(one) == 0

@@ -1,6 +1,6 @@
 """Ranks the passages of an index for a question and its clauses: by vectors, token by token, and by BM25.
 
-It ranks whatever it finds. Whether the index answers the question at all is `retriever`'s to judge.
+It ranks whatever it finds. Whether the index answers the question at all is `judging`'s matter.
 
     ranker = Ranker(index, embedder, settings)
     best, *others = ranker.rank("repair antenna violations")

@@ -17,7 +17,8 @@ from rag.documents import Chunk
 from rag.embedding.passage_reader import Pairing
 from rag.errors import EmptyQuery
 from rag.index.bm25 import content_terms
-from rag.search.retriever import HITS_READ, Retriever
+from rag.search.judging import HITS_READ
+from rag.search.retriever import Retriever
 from rag.training.examples import AnswerFinder, Example, is_answer
 from rag.training.reader_training import Candidate, Lesson
 

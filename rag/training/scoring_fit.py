@@ -29,7 +29,8 @@ from rag.answering.units import cut_units
 from rag.command_line import run_module
 from rag.errors import EmptyQuery
 from rag.index.bm25 import content_terms
-from rag.search.retriever import HITS_READ, Retriever
+from rag.search.judging import HITS_READ
+from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.training.examples import Example, is_answer, read_examples
 from rag.training.exclusion import NearQuestions, read_measured

@@ -22,10 +22,10 @@ from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.index.selection import version_of
 from rag.search.asked import asks_for_machine_form, find_asked
+from rag.search.judging import HITS_READ
 from rag.search.missing import Missing
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
-from rag.search.retriever import HITS_READ
 from serve.answers.guidance import guide
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTokens

@@ -296,7 +296,7 @@ def _describe_asking(args: argparse.Namespace, server: Server, counter: Counter)
 
 def _top_k(args: argparse.Namespace) -> int:
     """The number of passages to find; a choice of quotes reads as many as the gateway does."""
-    from rag.search.retriever import HITS_READ
+    from rag.search.judging import HITS_READ
 
     given: int = args.top_k
     return max(given, HITS_READ) if args.answer == QUOTE else given
