@@ -31,7 +31,8 @@ from rag.index.building import build_index
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from rag.sources.reader import read_source
-from serve.answers.chat import Grounded, as_annotations, ground, retrieval_object
+from serve.answers.chat import Grounded, ground
+from serve.answers.retrieval_object import as_annotations, retrieval_object
 from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings

@@ -17,7 +17,8 @@ from rag.index.building import build_index
 from rag.search.missing import Missing
 from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
-from serve.answers.chat import Grounded, find_passages, ground, retrieval_object
+from serve.answers.chat import Grounded, find_passages, ground
+from serve.answers.retrieval_object import retrieval_object
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings

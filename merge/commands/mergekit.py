@@ -1,7 +1,8 @@
 """A configuration of mergekit's as a recipe of ours, or the list of what a recipe cannot say.
 
-Pure: parsed YAML in, the text of a recipe out. It opens no model. What means the same is translated; what differs in a
-known way is noted; all else is a problem, and one problem means that there is no recipe.
+Pure: parsed YAML in, the text of a recipe out. It opens no model; `mergekit_parts` reads models and slices. What means
+the same is translated; what differs in a known way is noted; all else is a problem, and one problem means that there is
+no recipe.
 
     converted = convert_config({"merge_method": "slerp", "base_model": "chat", ...}, chat=None, move=lambda ref: ref)
     converted.text  # TOML
@@ -12,10 +13,11 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, field
+from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
+from merge.commands.mergekit_parts import Conversion, Part, read_parts, read_ref, split_adapter
 from merge.errors import RecipeError
 from merge.recipe import DTYPES, MORE_SIDES
 from merge.recipe_file import parse_recipe
@@ -64,37 +66,6 @@ class Converted:
     notes: tuple[str, ...]
 
 
-@dataclass(frozen=True)
-class Source:
-    """A model with its own parameters, in one slice of the output or in the whole of it."""
-
-    ref: str
-    parameters: Mapping[str, Any]
-    layers: tuple[int, int] | None = None  # from first to behind the last, as mergekit counts
-
-
-@dataclass(frozen=True)
-class Part:
-    """The sources of one stretch of layers, and the parameters given for it."""
-
-    sources: tuple[Source, ...]
-    parameters: Mapping[str, Any]
-
-
-@dataclass
-class Conversion:
-    """What is collected while a configuration is read."""
-
-    problems: list[str] = field(default_factory=list)
-    notes: list[str] = field(default_factory=list)
-    schedule: list[dict[str, Any]] = field(default_factory=list)
-
-    def refuse(self, problem: str) -> None:
-        """Note what a recipe cannot say, once."""
-        if problem not in self.problems:
-            self.problems.append(problem)
-
-
 def convert_config(config: Any, chat: str | None, move: Callable[[str], str], source: str = "config") -> Converted:
     """The recipe of a configuration. chat: which model is the chat parent, where that is open.
 
@@ -110,8 +81,8 @@ def convert_config(config: Any, chat: str | None, move: Callable[[str], str], so
     for key in config.keys() - set(TOP_KEYS):
         found.refuse(f"{key}: a recipe has nothing like it")
 
-    parts = _read_parts(config, found)
-    base = None if config.get("base_model") is None else _read_ref(config["base_model"], found)
+    parts = read_parts(config, found)
+    base = None if config.get("base_model") is None else read_ref(config["base_model"], found)
     if not parts or method not in METHODS:
         raise RecipeError(source, [f"cannot be said in a recipe: {problem}" for problem in found.problems])
     tables = _write_tables(config, method, parts, base, chat, found)
@@ -149,9 +120,9 @@ def _write_tables(
     sides = _assign_sides(refs, method, base, chat, parts, found)
     ours, elect = METHODS[method]
     merge: dict[str, Any] = {"method": ours}
-    tables: dict[str, Any] = {"merge": merge} | {side: _split_adapter(ref) for side, ref in sides.items()}
+    tables: dict[str, Any] = {"merge": merge} | {side: split_adapter(ref) for side, ref in sides.items()}
     if has_base and base is not None:
-        tables["base"] = _split_adapter(base)
+        tables["base"] = split_adapter(base)
 
     if method == "slerp":
         merge |= _read_t(config, parts, found)
@@ -171,69 +142,6 @@ def _write_tables(
         tables["schedule"] = found.schedule
     more = [tables.pop(side) for side in MORE_SIDES if side in tables]
     return tables | ({"more": more} if more else {})
-
-
-def _read_parts(config: Mapping[str, Any], found: Conversion) -> list[Part]:
-    shared = config.get("parameters") or {}
-    if "models" in config:
-        given = [{"sources": config["models"]}]
-    elif isinstance(config.get("slices"), list) and config["slices"]:
-        given = config["slices"]
-    else:
-        found.refuse("neither models nor slices")
-        return []
-    parts = []
-    for each in given:
-        if not isinstance(each, dict) or not isinstance(each.get("sources"), list) or not each["sources"]:
-            found.refuse("a slice without sources")
-            return []
-        for key in each.keys() - {"sources", "parameters"}:
-            found.refuse(f"{key} of a slice")
-        sources = tuple(_read_source(source, found) for source in each["sources"])
-        parts.append(Part(sources, {**shared, **(each.get("parameters") or {})}))
-    return parts
-
-
-def _read_source(given: Any, found: Conversion) -> Source:
-    if not isinstance(given, dict) or "model" not in given:
-        found.refuse(f"a source without a model: {given!r}")
-        return Source("", {})
-    for key in given.keys() - {"model", "parameters", "layer_range"}:
-        found.refuse(f"{key} of a model")
-    layers = given.get("layer_range")
-    if layers is not None and not (
-        isinstance(layers, list) and len(layers) == 2 and all(type(n) is int for n in layers) and layers[0] < layers[1]
-    ):
-        found.refuse(f"layer_range {layers!r}")
-        layers = None
-    return Source(_read_ref(given["model"], found), given.get("parameters") or {}, tuple(layers) if layers else None)
-
-
-def _read_ref(given: Any, found: Conversion) -> str:
-    """A model of a configuration as text, an adapter behind a plus sign."""
-    if isinstance(given, str):
-        return given
-    if isinstance(given, dict) and isinstance(given.get("model"), str | dict):
-        model, lora = _read_path(given["model"]), given.get("lora")
-        for key in given.keys() - {"model", "lora"}:
-            found.refuse(f"{key} of a model")
-        return model if lora is None else f"{model}+{_read_path(lora)}"
-    if isinstance(given, dict) and "path" in given:
-        return _read_path(given)
-    found.refuse(f"the model {given!r}")
-    return ""
-
-
-def _read_path(given: Any) -> str:
-    if isinstance(given, dict):
-        revision = given.get("revision")
-        return str(given.get("path")) + (f"@{revision}" if revision else "")
-    return str(given)
-
-
-def _split_adapter(ref: str) -> dict[str, Any]:
-    model, _, adapter = ref.partition("+")
-    return {"model": model} | ({"adapter": adapter} if adapter else {})
 
 
 def _assign_sides(

@@ -1,26 +1,24 @@
-"""Turns a chat request into quotes, a refusal or the engine's prompt, and citations into OpenAI's form.
+"""Turns a chat request into quotes, a refusal or the engine's prompt.
 
-The caller hands in retrieval and token counting; nothing here speaks HTTP.
+The caller hands in retrieval and token counting; nothing here speaks HTTP. `retrieval_object` shows what was found.
 
     grounded = ground(request, retriever, counter, settings, max_model_len=8192)
 """
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from rag.answering.citations import Citation
 from rag.answering.evidence import Comparer, Quote, select_quotes
 from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
-from rag.documents import Chunk, Hit
+from rag.documents import Hit
 from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
-from rag.index.selection import version_of
 from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.judging import HITS_READ
 from rag.search.missing import Missing
@@ -32,15 +30,13 @@ from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTok
 from serve.intent.decision import WhyNot, why_not_asked
 from serve.protocol import ChatRequest, Message, holds_more_than_text, message_text, with_text
 from serve.settings import ServeSettings
-from serve.uploads.built import attributes_of
-from serve.uploads.objects import file_id_of, file_name_of, score_of
+from serve.uploads.objects import score_of
 
 # Who words an answer; auto: the model as far as the passages support it, with the quotes below
 Mode = Literal["quote", "model", "auto"]
 LENGTHS = ("max_tokens", "max_completion_tokens")  # OpenAI's names of the longest answer
 # Why nothing was searched: retrieval is off; no user's turn, or a greeting; or by what is asked
 NotSearched = Literal["off", "no_question"] | WhyNot
-AttributesOf = Callable[[Chunk], Mapping[str, Any] | None]  # of the document that a passage is of
 THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
@@ -359,73 +355,6 @@ def _merge_system(system: str, messages: Sequence[Message]) -> list[Message]:
     if messages[0]["role"] in ("system", "developer"):
         return [with_text(messages[0], f"{system}\n\n{message_text(messages[0])}"), *messages[1:]]
     return [{"role": "system", "content": system}, *messages]
-
-
-def retrieval_object(
-    grounded: Grounded, enabled: bool, passage_url: Callable[[Hit], str], describe: AttributesOf = attributes_of
-) -> dict[str, Any]:
-    """The `retrieval` field of an answer: query or why there is none, quotes, passages as the prompt numbers them."""
-    hits = [hit_object(number, hit, passage_url, describe) for number, hit in enumerate(grounded.hits, start=1)]
-    quotes = [
-        {"number": quote.number, "text": quote.text, "start": quote.start, "end": quote.end, "kind": quote.kind}
-        for quote in grounded.quotes
-    ]
-
-    return {
-        "enabled": enabled,
-        "query": grounded.query,
-        "not_searched": grounded.not_searched,
-        "fallback": grounded.fallback,
-        "refused": grounded.refused,
-        "hits": hits,
-        "quotes": quotes,
-    }
-
-
-def hit_object(
-    number: int, hit: Hit, passage_url: Callable[[Hit], str], describe: AttributesOf = attributes_of
-) -> dict[str, Any]:
-    """A numbered passage with its place, address and scores, and its file as vector stores have it.
-
-    `page` is a PDF's; `version` is the document's own, or what follows the collection's `@`. Either is None if unknown.
-    `copies` are collections and paths where the same is said.
-    """
-    chunk = hit.chunk
-    fields = ("chunk_id", "collection", "path", "title", "text", "licence", "page")
-    return {
-        "number": number,
-        **{name: getattr(chunk, name) for name in fields},
-        "file_id": file_id_of(chunk.collection, chunk.path),
-        "filename": file_name_of(chunk.collection, chunk.path),
-        "attributes": dict(describe(chunk) or {}),
-        "version": version_of(chunk.collection, chunk.version) or None,
-        "heading_path": list(chunk.heading_path),
-        "url": passage_url(hit),
-        "score": hit.score,
-        "dense_score": hit.dense_score,
-        "bm25_score": hit.bm25_score,
-        "late_score": hit.late_score,
-        "copies": [{"collection": copy.collection, "path": copy.path} for copy in hit.copies],
-    }
-
-
-def as_annotations(
-    citations: Sequence[Citation], hits: Sequence[Hit], passage_url: Callable[[Hit], str]
-) -> list[dict[str, Any]]:
-    """Citations in OpenAI's form."""
-    return [
-        {
-            "type": "url_citation",
-            "url_citation": {
-                "url": passage_url(hits[citation.number - 1]),
-                "title": hits[citation.number - 1].chunk.title,
-                "start_index": citation.start,
-                "end_index": citation.end,
-            },
-            "number": citation.number,
-        }
-        for citation in citations
-    ]
 
 
 def thoughts_end(answer: str) -> int:

@@ -18,7 +18,8 @@ from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.search.pasted_log import condense_paste
 from rag.search.query import has_content, shorten_turn
-from serve.answers.chat import AttributesOf, Searcher, find_passages, hit_object
+from serve.answers.chat import Searcher, find_passages
+from serve.answers.retrieval_object import AttributesOf, hit_object
 from serve.errors import CollectionNotFound, RequestError, RetrievalUnavailable
 from serve.uploads.built import attributes_of
 

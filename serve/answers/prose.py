@@ -17,7 +17,8 @@ from rag.answering.wording import QUOTES_LEAD, STOPPED, QuotedAnswer
 from rag.checking.editing import Editor
 from rag.documents import Hit
 from serve.answers.answer_limits import CUT_OFF, AnswerLimits
-from serve.answers.chat import THOUGHTS_END, as_annotations
+from serve.answers.chat import THOUGHTS_END
+from serve.answers.retrieval_object import as_annotations
 from serve.answers.verification import Examiner
 from serve.errors import EngineUnavailable, RequestError, UpstreamBroken, UpstreamRefused, UpstreamTimeout
 from serve.protocol import stream_head

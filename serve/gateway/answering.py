@@ -22,9 +22,10 @@ from starlette.types import Receive, Scope, Send
 
 from rag.printable import printable
 from serve.answers.answer_limits import AnswerLimits
-from serve.answers.chat import AttributesOf, Grounded, as_annotations, choose_mode, ground, retrieval_object
+from serve.answers.chat import Grounded, choose_mode, ground
 from serve.answers.model_names import choose_retrieval
 from serve.answers.prose import AutoDraft, Draft, ModelDraft, edit_stream, edit_whole
+from serve.answers.retrieval_object import AttributesOf, as_annotations, retrieval_object
 from serve.answers.tool_turns import left_out_headers
 from serve.answers.verification import Examiner
 from serve.errors import (

@@ -14,8 +14,8 @@ from typing import Any
 from starlette.requests import Request
 from starlette.responses import JSONResponse, Response
 
-from serve.answers.chat import AttributesOf
 from serve.answers.passage_search import MOST_HITS, Found, check_number, found_object, search_passages
+from serve.answers.retrieval_object import AttributesOf
 from serve.errors import RequestError
 from serve.gateway.bodies import unless_client_leaves
 from serve.gateway.gateway import Gateway, gateway_of
