@@ -286,3 +286,33 @@ def test_lists_that_open_in_each_other_without_end_are_refused() -> None:
         content = b"%PDF-1.7\n1 0 obj\n" + opening * 300_000 + b"\nendobj\ntrailer<</Root 1 0 R>>\n%%EOF"
         with pytest.raises(ParseFailed, match="lists in it stand more than 200 deep"):
             parse_pdf(content)
+
+
+def test_raised_and_lowered_letters_stand_behind_their_word() -> None:
+    text = "Leakage is below 10<super>-9</super> A at t<sub>setup</sub> of 5 mm<super>2</super>; <b>bold</b>, plain."
+    assert parse_pdf(flow(paragraph(text))).blocks[0].text == (
+        "Leakage is below 10^-9 A at t_setup of 5 mm^2; bold, plain."
+    )
+
+
+def slides(canvas: Canvas) -> None:
+    """Slides of which head, text and foot stand in boxes, as LaTeX draws them."""
+    for number, title in enumerate(("Plan it", "Place cells", "Build trees", "Route nets"), start=1):
+        for y, height in ((770, 72), (40, 730), (0, 40)):
+            canvas.rect(0, y, 595, height)
+        canvas.line(200, 0, 200, 40)
+        canvas.setFont("Helvetica", 20)
+        canvas.drawString(50, 795, title)
+        canvas.setFont("Helvetica", 10)
+        for line in range(4):
+            canvas.drawString(50, 700 - 12 * line, SENTENCE[:60])
+        canvas.drawString(50, 15, "A. Author")
+        canvas.drawString(250, 15, f"The flow {number} / 4")
+        canvas.showPage()
+
+
+def test_boxes_around_the_parts_of_a_slide_are_no_table() -> None:
+    blocks = parse_pdf(draw(slides)).blocks
+    assert {block.kind for block in blocks} == {"prose"}
+    assert [block.heading_path for block in blocks][-1] == ("Route nets",)
+    assert not any("Author" in block.text for block in blocks)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from dataclasses import replace
 from typing import Any
@@ -31,7 +32,9 @@ def line(text: str, x0: float, top: float, width: float = 200, **more: Any) -> L
         ([word("hold", 30, 20), word("Fix", 10, 20)], ["Fix hold"]),
         ([word("below", 10, 40), word("above", 10, 20)], ["above", "below"]),
         ([word("Fix", 10, 20), word("hold", 60, 20)], ["Fix", "hold"]),  # a gap between columns
-        ([word("x", 10, 20), word("2", 16, 17, size=6)], ["x 2"]),  # raised a little
+        ([word("x", 10, 20), word("2", 16, 17, size=6)], ["x^2"]),  # raised a little
+        ([word("t", 10, 20), word("hold", 15, 22, size=6), word(",", 35, 20)], ["t_hold,"]),
+        ([word("a", 10, 20), word("b", 18, 17, size=9)], ["a b"]),  # nearly as large
         ([word("a", 10, 20, font="Courier"), word("b", 35, 20, font="Courier")], ["a    b"]),  # four blanks wide
         ([word("a", 10, 20, font="Courier"), word("b", 35, 20)], ["a", "b"]),
         ([], []),
@@ -66,7 +69,8 @@ def test_no_word_is_lost_on_its_way_through_a_page(words: list[Word]) -> None:
     lines = join_words(words)
     ordered = find_aligned_tables(order_lines(lines))
     said = " ".join(found.text or " ".join(cell for row in found.rows for cell in row) for found in ordered)
-    assert Counter(said.split()) == Counter(each["text"] for each in words)
+    written = "".join(each["text"] for each in words)  # letters of two fonts may touch, and some are raised
+    assert Counter(re.sub(r"[\s^\[\]()]|_(?!timing)", "", said)) == Counter(written)
     assert [found.top for found in lines] == sorted(found.top for found in lines)
 
 

@@ -60,6 +60,8 @@ _MEASURE = re.compile(
     r"[<>≤≥~±]?\s*\d[\d.,]*\s*(?:[×x]\s*\d[\d.,]*\s*)?"
     r"(?:[munpfkMGT]?(?:m|A|V|W|Hz|s|F|Ω|ohms?|B|b|bits?|bytes?|J|H)[²³]?|[muµn]m[²³]?|µ[mAVWsF]|dB[mc]?|°C|K|%|ppm|sq)"
 )
+FRAME = 0.6  # of a page's area: a table of this size with few rows, or with most of its text in one cell, is no table
+FEW_ROWS = 3
 LEAST_PICTURE = 0.3  # of a page's area; a smaller picture stands beside text
 MANY_CURVES = 200  # on a page: letters drawn as curves, or a drawing
 LEAST_LETTERS = 60  # on a page with a large picture, of which less text is only its caption or its head
@@ -240,6 +242,9 @@ def _ruled_tables(page: Page) -> list[Line]:
         if len(rows) < 2 or len(rows[0]) < 2 or 3 * sum(1 for cell in cells if cell) < len(cells):
             continue
         x0, top, x1, bottom = table.bbox
+        is_large = (x1 - x0) * (bottom - top) > FRAME * page.width * page.height
+        if is_large and (len(rows) <= FEW_ROWS or 2 * max(map(len, cells)) > sum(map(len, cells))):
+            continue  # boxes around a page's head, text and foot, as slides have them
         found.append(Line("", x0, x1, top, bottom, size=10.0, rows=tuple(rows)))
     return found
 

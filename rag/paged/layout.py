@@ -9,11 +9,14 @@ pdfplumber finds on a page. Lengths are in points, y grows downwards.
 from __future__ import annotations
 
 import re
+from bisect import bisect_left, bisect_right
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from itertools import pairwise
 from statistics import median
 from typing import Any
+
+from rag.raised import Place, mark_raised, write_raised
 
 # A blank in running text is a quarter of the font size wide, in justified text rarely more than the size; a wider gap
 # parts two columns or two cells.
@@ -22,6 +25,8 @@ GAP_IN_SIZES = 1.6
 # gutter.
 MIN_FILLING = 0.6
 MIN_COLUMN_LINES = 6
+SMALL = 0.85  # of the size of the letters before them, at most, are raised and lowered letters
+TOUCHING = 0.15  # of the size: words this near are parts of one, which only another font divides
 MAX_SPLITS = 6  # of a page into columns and bands; a newspaper needs fewer
 _MONO = re.compile(r"courier|mono|consol|cmtt|typewriter|menlo|fixed|letter ?gothic", re.IGNORECASE)
 _SECTION_NUMBER = re.compile(r"(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*\.?")
@@ -49,6 +54,7 @@ class Line:
 
 def join_words(words: Sequence[dict[str, Any]]) -> list[Line]:
     """The words of a page as lines from the top, each without a wide gap inside; typewriter text keeps its blanks."""
+    words = attach_raised(words)
     rows: list[list[dict[str, Any]]] = []
     for word in sorted(words, key=lambda word: word["bottom"]):
         if rows and abs(rows[-1][0]["bottom"] - word["bottom"]) < max(rows[-1][0]["size"], word["size"], 1.0) * 0.4:
@@ -66,6 +72,45 @@ def join_words(words: Sequence[dict[str, Any]]) -> list[Line]:
     return sorted((_make_line(line) for line in lines), key=lambda line: (line.top, line.x0))
 
 
+def attach_raised(words: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
+    """The words of a page with raised and lowered letters at the end of the word that they stand behind."""
+    sizes = {word["size"] for word in words}
+    if len(sizes) < 2:
+        return list(words)
+    by_end = sorted(words, key=lambda word: word["x1"])
+    ends = [word["x1"] for word in by_end]
+    bases: dict[int, dict[str, Any]] = {}  # by the letters that were attached
+    texts = {id(word): word["text"] for word in words}
+    reach = {id(word): word["x1"] for word in words}
+    for word in sorted(words, key=lambda word: word["x0"]):
+        near = by_end[bisect_left(ends, word["x0"] - 0.3 * word["size"]) : bisect_right(ends, word["x0"] + 0.5)]
+        candidates = [base for left in near if _is_raised(word, base := bases.get(id(left), left))]
+        if candidates:
+            base = max(candidates, key=lambda base: _overlap(word, base))
+            bases[id(word)] = base
+            place: Place = "raised" if word["bottom"] < base["bottom"] else "lowered"
+            texts[id(base)] += mark_raised(word["text"], place)
+            reach[id(base)] = word["x1"]
+    return [
+        {**word, "text": write_raised(texts[id(word)]), "x1": reach[id(word)]}
+        for word in words
+        if id(word) not in bases
+    ]
+
+
+def _is_raised(word: dict[str, Any], base: dict[str, Any]) -> bool:
+    """Whether a small word beside a larger one stands at half its height or below its foot."""
+    size = base["size"]
+    if word["size"] > SMALL * size or 4 * _overlap(word, base) < word["bottom"] - word["top"]:
+        return False
+    return bool(abs(word["bottom"] - base["bottom"]) > 0.12 * size)
+
+
+def _overlap(word: dict[str, Any], base: dict[str, Any]) -> float:
+    """The height that two words share; below 0 where they stand over each other."""
+    return float(min(word["bottom"], base["bottom"]) - max(word["top"], base["top"]))
+
+
 def _continues(before: dict[str, Any], word: dict[str, Any]) -> bool:
     """Whether a word of the same row belongs to the same line; typewriter text may have wide gaps."""
     is_mono = bool(_MONO.search(before["fontname"]) and _MONO.search(word["fontname"]))
@@ -78,8 +123,10 @@ def _make_line(words: list[dict[str, Any]]) -> Line:
     character = sum(word["x1"] - word["x0"] for word in words) / max(letters, 1)
     text = words[0]["text"]
     for before, word in pairwise(words):
-        blanks = round((word["x0"] - before["x1"]) / character) if is_mono and character > 0 else 1
-        text += " " * min(max(blanks, 1), 80) + word["text"]
+        gap = word["x0"] - before["x1"]
+        blanks = round(gap / character) if is_mono and character > 0 else 1
+        least = 0 if abs(gap) < TOUCHING * min(before["size"], word["size"]) else 1
+        text += " " * min(max(blanks, least) if is_mono else least, 80) + word["text"]
     return Line(
         text=text,
         x0=words[0]["x0"],
