@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterator
+from itertools import zip_longest
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, dedent_lines, fence_code, pipe_table
+from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, cut_heading, dedent_lines, fence_code, pipe_table
 
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")  # of a terminal, and its other commands
 PIECE_LINES = 40  # of running output without blank lines
@@ -25,13 +26,22 @@ _ENDPOINT = re.compile(r"\s*Endpoint:\s*(\S+)")
 _SLACK = re.compile(r"\s*slack\b.*\d|.*\bslack\s*\(\w+\)", re.IGNORECASE)
 _MOST_PATH_LINES = 1000
 _MOST_BANNER = 10  # lines between rulers
+_MOST_HEADS = 3  # rows of a header
+# `--- SUMMARY` under a ruler of the same sign, `Path 1: VIOLATED Setup Check`: both stand also without a blank above
+_SIGNED_TITLE = re.compile(r"\s*(?P<sign>[=\-*#~])(?P=sign){2,} +(?P<title>\S.*?)(?: +(?P=sign){3,})?\s*")
+_NUMBERED_PATH = re.compile(r"\s*(?P<title>Path \d{1,6}: (?:VIOLATED|MET)\b.*)")
+_BANNER_LINE = re.compile(r"\s*(?P<sign>[#*])(?P=sign)?(?:\s.*)?")
+_PROGRESS = re.compile(r"[^|\n]{0,80}\b\d{1,3}%\|.*")  # a bar, of which a log has each state
+_SPACED_LETTERS = re.compile(r"(?<=\b\w) (?=\w\b)")
 _NUMBERED = re.compile(r"\d{1,3}(?:\.\d{1,3})*\.? +[A-Z].{0,80}")
 
 
 def parse_report(text: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails."""
     lines = [line.expandtabs(8).rstrip() for line in _COLOUR.sub("", text.replace("\f", "\n")).split("\n")]
+    lines = [line for line, after in zip_longest(lines, lines[1:]) if not _is_passed(line, after or "")]
     blocks: list[Block] = []
+    section: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
     position = 0
     while position < len(lines):
@@ -41,13 +51,45 @@ def parse_report(text: str) -> Parsed:
         heading, after = _read_heading(lines, position)
         if heading:
             banner = [line.strip() for line in lines[position + 1 : after - 1] if _RULER.fullmatch(lines[position])]
-            path, position = (heading,), after
+            section = path = (heading,)
+            position = after
             blocks += [Block("prose", "\n".join(banner), path)] if len(banner) > 1 else []
+            continue
+        if numbered := _NUMBERED_PATH.fullmatch(lines[position]):
+            path, position = (*section, cut_heading(numbered["title"])), position + 1
+            continue
+        if end := _banner_end(lines, position):
+            banner = [_read_banner_line(line) for line in lines[position + 1 : end - 1]]
+            blocks += [Block("prose", "\n".join(filter(None, banner)), path)] if any(banner) else []
+            position = end
             continue
         end = _path_end(lines, position) or _paragraph_end(lines, position)
         blocks += _read_part(lines[position:end], path)
         position = end
     return Parsed("", tuple(blocks) or ((Block("prose", path[0], ()),) if path else ()))
+
+
+def _is_passed(line: str, after: str) -> bool:
+    """Whether a line is a state of a bar of progress that the next line goes beyond."""
+    return bool("%|" in line and _PROGRESS.fullmatch(line) and _PROGRESS.fullmatch(after))
+
+
+def _banner_end(lines: list[str], position: int) -> int:
+    """The place after a box of signs around some lines, which begins here; 0 where none does."""
+    ruler = lines[position]
+    if not _RULER.fullmatch(ruler) or ruler.strip()[0] not in "#*":
+        return 0
+    for number in range(position + 1, min(position + _MOST_BANNER + 10, len(lines))):
+        if lines[number] == ruler:
+            return number + 1 if number > position + 1 else 0
+        if not _BANNER_LINE.fullmatch(lines[number]):
+            return 0
+    return 0
+
+
+def _read_banner_line(line: str) -> str:
+    """A line of a box without its signs, and `L V S   R E P O R T` as words."""
+    return " ".join(_SPACED_LETTERS.sub("", line.strip().strip("#*").strip()).split())
 
 
 def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
@@ -58,6 +100,11 @@ def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
     window = [*lines[position : position + 3], "", "", ""][:3]
     if (found := _TITLE_LINE.fullmatch(window[0])) and _is_title(found["title"]):
         return _clean(found["title"]), position + 1
+    if _begins_section(lines, position) and (found := _SIGNED_TITLE.fullmatch(window[1])):
+        is_closed = window[2].strip() and not window[2].strip().strip(found["sign"])
+        return _clean(found["title"]), position + (3 if is_closed else 2)
+    if window[0] == window[2] and window[1].isupper() and _RULER.fullmatch(window[0]):  # in the middle of its line
+        window[1] = " ".join(window[1].split())
     if _RULER.fullmatch(window[0]) and _is_title(window[1]):
         ends = range(position + 2, min(position + _MOST_BANNER, len(lines)))
         end = next((number for number in ends if _RULER.fullmatch(lines[number])), 0)
@@ -69,6 +116,14 @@ def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
         if not window[2] or is_underlined:
             return _clean(window[0]), position + 2
     return "", 0
+
+
+def _begins_section(lines: list[str], position: int) -> bool:
+    """Whether a ruler stands here over a title that begins with the same sign."""
+    if position + 1 >= len(lines) or not _RULER.fullmatch(lines[position]):
+        return False
+    found = _SIGNED_TITLE.fullmatch(lines[position + 1])
+    return bool(found and found["sign"] == lines[position].strip()[0] and _is_title(found["title"]))
 
 
 def _is_title(line: str) -> bool:
@@ -99,15 +154,34 @@ def _path_end(lines: list[str], position: int) -> int:
 
 
 def _paragraph_end(lines: list[str], position: int) -> int:
-    """The place of the next blank line; a blank line under a table's header does not count."""
+    """The place of the next blank line; one under a table's header, or between its rows, does not count."""
     end = _blank_after(lines, position)
     while _is_header(lines[position:end]) and end + 1 < len(lines) and _COLUMNS.search(lines[end + 1]):
         position, end = end + 1, _blank_after(lines, end + 1)
+    has_columns = any(_COLUMN_RULER.fullmatch(line) for line in lines[position:end])
+    while has_columns and _is_row(lines, end + 1):
+        end = _blank_after(lines, end + 1)
     return end
 
 
+def _is_row(lines: list[str], position: int) -> bool:
+    """Whether a row of a table stands here, under which no ruler makes it a header."""
+    row, below, second = [*lines[position : position + 3], "", "", ""][:3]
+    is_head = _is_ruler(row) or _is_ruler(below) or (_is_ruler(second) and not re.search(r"\d", below))
+    return not is_head and len(re.split(" {2,}", row.strip())) > 2
+
+
+def _is_ruler(line: str) -> bool:
+    return bool(_RULER.fullmatch(line) or _COLUMN_RULER.fullmatch(line))
+
+
 def _blank_after(lines: list[str], position: int) -> int:
+    """The next blank line; or the line where a section or a path begins without one above it."""
+    start = position
     while position < len(lines) and lines[position]:
+        begins = _begins_section(lines, position) or _NUMBERED_PATH.fullmatch(lines[position])
+        if position > start and begins:
+            break
         position += 1
     return position
 
@@ -127,12 +201,16 @@ def _read_part(lines: list[str], path: tuple[str, ...]) -> Iterator[Block]:
 
     first = next((number for number, line in enumerate(lines) if _BAR_ROW.fullmatch(line)), len(lines))
     bars = [line for line in lines[first:] if _BAR_ROW.fullmatch(line)]
-    if len(bars) > 1 and all(_BAR_ROW.fullmatch(line) or _RULER.fullmatch(line) for line in lines[first:]):
-        above = [line for line in lines[:first] if not _RULER.fullmatch(line)]
-        rows = [line.strip().strip("|").split("|") for line in bars if not _RULER.fullmatch(line)]
+    last = next((number for number in range(len(lines), 0, -1) if _is_barred(lines[number - 1])), 0)
+    if len(bars) > 1 and all(map(_is_barred, lines[first:last])):
+        above, below = (
+            [line.strip() for line in part if not _RULER.fullmatch(line)] for part in (lines[:first], lines[last:])
+        )
         if above:
-            yield Block("prose", "\n".join(line.strip() for line in above), path)
-        yield Block("table", pipe_table(rows), path)
+            yield Block("prose", "\n".join(above), path)
+        yield Block("table", pipe_table(_read_bars(lines[first:last])), path)
+        if below:
+            yield Block("prose", "\n".join(below), path)
         return
 
     is_form = any(_COLUMNS.search(line.strip()) or _RULER.fullmatch(line) for line in lines)
@@ -143,3 +221,22 @@ def _read_part(lines: list[str], path: tuple[str, ...]) -> Iterator[Block]:
     step = len(lines) if is_table else PIECE_LINES
     for number in range(0, len(lines), step):
         yield Block("code", fence_code(dedent_lines(lines[number : number + step])), path)
+
+
+def _is_barred(line: str) -> bool:
+    return bool(_BAR_ROW.fullmatch(line) or _RULER.fullmatch(line))
+
+
+def _read_bars(lines: list[str]) -> list[list[str]]:
+    """The cells of a table with bars; up to three rows above its first ruler are one header."""
+    rows: list[list[str]] = []
+    heads = 0
+    for line in lines:
+        if not _RULER.fullmatch(line):
+            rows.append(line.strip().strip("|").split("|"))
+        elif rows and not heads:
+            heads = len(rows)
+    if not 1 < heads <= _MOST_HEADS or heads == len(rows):
+        return rows
+    head = [" ".join(filter(None, map(str.strip, column))) for column in zip_longest(*rows[:heads], fillvalue="")]
+    return [head, *rows[heads:]]
