@@ -97,10 +97,15 @@ class Hit:
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
-    """A file that was not indexed, or only in part, and why."""
+    """A file that was not indexed, or only in part, and why; or the encoding in which it was read, a guess."""
 
     path: str
     reason: str
+
+    @property
+    def is_read(self) -> bool:
+        """Whether the file is in the index all the same."""
+        return self.reason.startswith(("read as ", "read in part"))
 
 
 def hash_text(*parts: str) -> str:

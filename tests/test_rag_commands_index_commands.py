@@ -39,6 +39,19 @@ def notes(tmp_path: Path) -> Path:
     return folder
 
 
+def test_a_build_counts_what_it_skips_by_kind_and_apart_what_it_read_all_the_same(
+    notes: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    for name in ("a.ps", "b.ps", "c.gds"):
+        (notes / name).write_bytes(b"x")
+    (notes / "width.md").write_bytes("# Width\n\nAt least 0.14 µm.\n".encode("cp1252"))
+    assert index(["build", "--out", str(tmp_path / "index"), str(notes)]) == 0
+    captured = capsys.readouterr()
+    assert "skipped 4 files: 3 not a type of document that is read, 1 binary, not text\n" in captured.out
+    assert "of those that were read: 1 read as windows-1252\n" in captured.out
+    assert "\nnotes/width.md: read as windows-1252\n" in captured.err
+
+
 def test_build_search_and_build_again(notes: Path, home: Path, capsys: pytest.CaptureFixture[str]) -> None:
     out = str(home / "indexes" / "starter")
     assert index(["build", "--out", out, str(notes)]) == 0

@@ -88,7 +88,9 @@ def test_types_say_how_much_of_each_was_read(tmp_path: Path) -> None:
         "reStructuredText": TypeStats(0, 0, 0, 0, not_read=0, included=1),
     }
     assert stats.reasons["read in part: pages N cannot be read"] == stats.reasons["read as windows-1252"] == 1
+    assert stats.reasons["not a type of document that is read"] == 41
     text = describe_stats(stats)
+    assert text.index("notes/c.md: empty") < text.index("notes/*.ps")
     assert "not stated" not in text
     assert "ISC, owner CAD team, ranks lower" in text
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 import contextlib
 import sys
 from collections import Counter
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import asdict, dataclass
 from pathlib import Path
 from typing import TYPE_CHECKING
@@ -115,16 +115,31 @@ def _describe(out: Path, report: BuildReport, skipped: Sequence[Skipped]) -> Non
             f"{printable(str(out))}: {counts} ({report.embedded} embedded, {report.reused} reused) "
             f"in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
         )
-    if skipped:
-        tally = Counter(item.reason for item in skipped).most_common()
-        listed = ", ".join(f"{count} {printable(reason)}" for reason, count in tally)
-        sys.stdout.write(f"skipped {len(skipped)} files: {listed}\n")
+    if unread := _tally(item for item in skipped if not item.is_read):
+        sys.stdout.write(f"skipped {sum(unread.values())} files: {_list_counts(unread)}\n")
+    if noted := _tally(item for item in skipped if item.is_read):
+        sys.stdout.write(f"of those that were read: {_list_counts(noted)}\n")
+
+
+def _tally(items: Iterable[Skipped]) -> Counter[str]:
+    """How many files each kind of reason has."""
+    from rag.sources.account import kind_of
+
+    tally = Counter[str]()
+    for item in items:
+        kind, files = kind_of(item.reason)
+        tally[kind] += files
+    return tally
+
+
+def _list_counts(tally: Counter[str]) -> str:
+    return ", ".join(f"{count} {printable(kind)}" for kind, count in tally.most_common())
 
 
 def report_skipped(skipped: list[Skipped]) -> None:
     """Name each file that was not read, or only in part, with the reason."""
     for item in skipped:
-        report_line(f"skipped {item.path}: {item.reason}")
+        report_line(f"{'' if item.is_read else 'skipped '}{item.path}: {item.reason}")
 
 
 def find_sources(arguments: Sequence[str], settings: RagSettings, own: Path | None = None) -> list[NamedSource]:

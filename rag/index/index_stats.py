@@ -27,7 +27,7 @@ from rag.index.manifest import IN_MILVUS, Collection, DenseKind
 from rag.index.opening import open_index
 from rag.index.vector_store import FILES, VectorStore
 from rag.printable import printable
-from rag.sources.account import HELD, JOINED
+from rag.sources.account import HELD, JOINED, NOT_READ, kind_of
 
 _BINS = 16
 _PAGES = re.compile(r"\bpages? (\d+(?:-\d+)?(?:, \d+(?:-\d+)?)*)(?: and more, (\d+) in all)?")
@@ -133,11 +133,7 @@ def measure_index(index_dir: Path, now: datetime | None = None, store: VectorSto
         vectors=index.dense.place or "faiss",
         types=dict(sum(types.values(), Counter()).most_common()),
         by_type=_count_types(records, manifest.collections.values(), _find_copies(index.chunks)),
-        reasons=dict(
-            Counter(
-                _without_numbers(reason) for entry in manifest.collections.values() for _, reason in entry.skipped
-            ).most_common()
-        ),
+        reasons=dict(_count_reasons(manifest.collections.values()).most_common()),
         collections={
             name: _measure_collection(
                 entry, types[name], characters[name], index.chunks.bytes_of(*entry.rows), manifest.spec.dimension
@@ -232,9 +228,14 @@ def _count_types(
     }
 
 
-def _without_numbers(reason: str) -> str:
-    """A reason without its numbers, so that those of a kind are counted together; an encoding keeps its name."""
-    return reason if reason.startswith("read as ") else re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason)
+def _count_reasons(collections: Iterable[Collection]) -> Counter[str]:
+    """How many files each kind of reason has."""
+    counts = Counter[str]()
+    for entry in collections:
+        for _, reason in entry.skipped:
+            kind, files = kind_of(reason)
+            counts[kind] += files
+    return counts
 
 
 def type_of(path: str) -> str:
@@ -304,6 +305,7 @@ def _describe_dense(stats: IndexStats) -> str:
 
 def _describe_failures(stats: IndexStats) -> list[str]:
     failures = [failure for entry in stats.collections.values() for failure in entry.skipped]
+    failures.sort(key=lambda failure: NOT_READ in failure[1] or failure[1].startswith("read as "))  # the others first
     total = sum(entry.skipped_count for entry in stats.collections.values())
     if not total:
         return ["every file could be read", ""]

@@ -48,6 +48,16 @@ def describe_unread(name: str) -> str:
     return f"{NOT_READ} ({_suffix(name)})"
 
 
+def kind_of(reason: str) -> tuple[str, int]:
+    """A reason as it is counted, without numbers and names of types, and of how many files it tells."""
+    if reason.startswith("read as "):  # an encoding keeps its name
+        return reason, 1
+    joined = JOINED.match(reason)
+    if NOT_READ in reason:
+        return NOT_READ, int(joined[1]) if joined else 1
+    return re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason), 1
+
+
 def join_types(skipped: Sequence[Skipped], collection: str) -> list[Skipped]:
     """The list with the files of a collection whose type is not read once for each type: "41 files: ... (.ps)"."""
     by_reason: dict[str, list[Skipped]] = {}
