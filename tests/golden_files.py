@@ -209,4 +209,77 @@ low.</text:p></text:note-body></text:note> of its own<office:annotation><text:p>
 """
 
 
-MADE = {"sheet.pdf": pdf, "spec.docx": word, "pins.xlsx": excel, "plan.odt": open_document}
+def presentation() -> bytes:
+    """Slides out of the order of their files, with points, a table, a code box, notes, a number and a hidden slide."""
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w", zipfile.ZIP_DEFLATED) as archive:
+        archive.writestr("[Content_Types].xml", "<Types/>")
+        order = "".join(f'<p:sldId r:id="r{number}"/>' for number in (2, 1, 3))
+        archive.writestr(
+            "ppt/presentation.xml", f"<p:presentation {_PML}><p:sldIdLst>{order}</p:sldIdLst></p:presentation>"
+        )
+        archive.writestr(
+            "ppt/_rels/presentation.xml.rels", _links({f"r{n}": f"slides/slide{n}.xml" for n in (1, 2, 3)})
+        )
+        for number, (more, shapes) in enumerate(PPTX_SLIDES, start=1):
+            tree = f"<p:cSld><p:spTree>{shapes}</p:spTree></p:cSld>"
+            archive.writestr(f"ppt/slides/slide{number}.xml", f"<p:sld {_PML}{more}>{tree}</p:sld>")
+        archive.writestr("ppt/slides/_rels/slide1.xml.rels", _links({"r1": "../notesSlides/notesSlide1.xml"}))
+        notes = _shape("sldNum", "7") + _shape("body", "Ask the CAD team before a retry.")
+        archive.writestr("ppt/notesSlides/notesSlide1.xml", f"<p:notes {_PML}>{notes}</p:notes>")
+    return stream.getvalue()
+
+
+def _links(targets: dict[str, str]) -> str:
+    items = "".join(f'<Relationship Id="{name}" Target="{target}"/>' for name, target in targets.items())
+    return (
+        f'<Relationships xmlns="http://schemas.openxmlformats.org/package/2006/relationships">{items}</Relationships>'
+    )
+
+
+def _shape(role: str, *paragraphs: str) -> str:
+    """A box on a slide: `role` is that of its placeholder, "" for a box of its own; a blank begins a deeper point."""
+    place = f'<p:ph type="{role}"/>' if role not in ("", "points") else '<p:ph idx="1"/>' if role else ""
+    texts = "".join(
+        f'<a:p><a:pPr lvl="{int(text[0] == " ")}"/>{text if "<a:" in text else f"<a:r><a:t>{text}</a:t></a:r>"}</a:p>'
+        for text in paragraphs
+    )
+    return f"<p:sp><p:nvSpPr><p:nvPr>{place}</p:nvPr></p:nvSpPr><p:txBody>{texts}</p:txBody></p:sp>"
+
+
+_PML = " ".join(
+    f'xmlns:{name}="http://schemas.openxmlformats.org/{schema}"'
+    for name, schema in (
+        ("p", "presentationml/2006/main"),
+        ("a", "drawingml/2006/main"),
+        ("r", "officeDocument/2006/relationships"),
+    )
+)
+_POWER = '<a:r><a:t>Leakage: 10</a:t></a:r><a:r><a:rPr baseline="30000"/><a:t>-9</a:t></a:r><a:r><a:t> A</a:t></a:r>'
+
+
+def _row(*cells: str) -> str:
+    inner = "".join(f"<a:tc><a:txBody><a:p><a:r><a:t>{cell}</a:t></a:r></a:p></a:txBody></a:tc>" for cell in cells)
+    return f"<a:tr>{inner}</a:tr>"
+
+
+_CELLS = _row("corner", "slack [ps]") + _row("ss", "-162") + _row("ff", "40")
+PPTX_SLIDES = (
+    (
+        "",
+        _shape("points", "Setup fails in one corner:", " the divider, see CV-140", "Hold is clean")
+        + _shape("title", "Timing")
+        + f"<p:graphicFrame><a:graphic><a:tbl>{_CELLS}</a:tbl></a:graphic></p:graphicFrame>"
+        + _shape("sldNum", "2"),
+    ),
+    ("", _shape("ctrTitle", "Closure", "of heron") + _shape("subTitle", "CAD team, week 12") + _shape("", _POWER)),
+    (' show="0"', _shape("title", "Hidden") + _shape("points", "never shown")),
+)
+
+MADE = {
+    "sheet.pdf": pdf,
+    "spec.docx": word,
+    "pins.xlsx": excel,
+    "plan.odt": open_document,
+    "review.pptx": presentation,
+}

@@ -37,6 +37,7 @@ FAMILIES = {  # by suffix
     "PDF": ("pdf",),
     "Word": ("docx",),
     "Excel": ("xlsx",),
+    "PowerPoint": ("pptx",),
     "OpenDocument": ("odt",),
     "scripts": ("tcl", "sh", "py", "pl", "il"),
     "hardware": ("v", "sv", "vhd", "sp"),
@@ -46,7 +47,7 @@ FAMILIES = {  # by suffix
     "tables": ("csv",),
     "archives": ("zip", "tar.gz", "md.gz"),
 }
-ZIPPED = ("docx", "xlsx", "odt", "zip")
+ZIPPED = ("docx", "xlsx", "pptx", "odt", "zip")
 VALUES = ("", "0", "-1", "99999999999", "a", "true", "# a", "a b " * 500, "&#x202e;", "../../a", "{", "```", "1e9")
 MOST_ELEMENTS = 20_000
 TEXT = "Antenna violations are fixed with repair_antennas."

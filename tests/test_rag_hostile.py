@@ -37,6 +37,7 @@ from serve.answers.verification import Examiner
 from serve.protocol import parse_chat_request
 from serve.settings import ServeSettings
 from serve.tokens.counter import TokenCounter
+from serve.tokens.tokenizer import pack, unpack
 from tests.rows import for_each
 
 EVAL = Path(__file__).parent.parent / "data" / "eval"
@@ -45,6 +46,7 @@ ROWS: list[dict[str, Any]] = [
 ]
 # What a document attacks: the model's obedience, the template, the fence, the label
 FAMILIES = {"text": 30, "control": 12, "fence": 12, "place": 8}
+ZIPPED = (".xlsx", ".pptx", ".odt")
 each_document = for_each("row", ROWS)
 
 # Control tokens of the chat templates in use: ChatML, Llama 3, Llama 2 and Mistral, Gemma, Phi, Qwen, Harmony,
@@ -167,7 +169,7 @@ def make_families_tokenizer() -> Any:
     trainer = trainers.BpeTrainer(
         vocab_size=3000, special_tokens=CONTROL_TOKENS, initial_alphabet=alphabet, show_progress=False
     )
-    texts = [path for path in sorted((EVAL / "hostile").iterdir()) if path.suffix != ".xlsx"]
+    texts = [path for path in sorted((EVAL / "hostile").iterdir()) if path.suffix not in ZIPPED]
     tokenizer.train([str(path) for path in texts], trainer)
     fast = PreTrainedTokenizerFast(
         tokenizer_object=tokenizer, eos_token="<|im_end|>", additional_special_tokens=CONTROL_TOKENS
@@ -192,7 +194,7 @@ def tokenizer(request: pytest.FixtureRequest) -> Any:
 @pytest.fixture(scope="module")
 def grounded(store: Retriever, tokenizer: Any) -> dict[str, Grounded]:
     """What the gateway makes of each document's question, by the document's name."""
-    counter = TokenCounter(tokenizer)
+    counter = TokenCounter(unpack(pack(tokenizer)))
     asked: dict[str, Grounded] = {}
     for row in ROWS:
         body = {
@@ -286,7 +288,9 @@ def test_without_the_special_tokens_being_broken_documents_would_take_turns(stor
     harmless = control_tokens(tokenizer, messages_of("Be brief.", "How?"))
     taken: list[str] = []
     for row in ROWS:
-        prompt = build_prompt(row["question"], hits_of(store, row), TokenCounter(tokenizer).count_text, 900)
+        prompt = build_prompt(
+            row["question"], hits_of(store, row), TokenCounter(unpack(pack(tokenizer))).count_text, 900
+        )
         if control_tokens(tokenizer, messages_of(prompt.system, prompt.user)) != harmless:
             taken.append(row["file"])
     assert {row["file"] for row in ROWS if row["family"] != "text" and "<|im_end|>" in "".join(row["injected"])} <= set(
@@ -371,6 +375,13 @@ def test_every_format_of_text_that_is_indexed_has_a_hostile_document() -> None:
         "makefile",
         "Excel",
         "XML",
+        "SPICE",
+        "Perl",
+        "SKILL",
+        "rule deck",
+        "technology file",
+        "PowerPoint",
+        "OpenDocument",
     ]
     formats = {found.name for row in ROWS if (found := format_of(row["file"]))}
     assert [name for name in wanted if name not in formats] == []

@@ -215,3 +215,61 @@ def test_rows_of_a_repeated_header_are_rows_and_empty_columns_are_left_out() -> 
     assert blocks(f"<table:table>{head}{row.format('A', 'M1|M2')}</table:table>") == [
         ("table", "| pin | layer |\n| --- | --- |\n| A | M1\\|M2 |")
     ]
+
+
+def open_with(body: str) -> bytes:
+    """A document of this body."""
+    names = " ".join(
+        f'xmlns:{name}="urn:oasis:names:tc:opendocument:xmlns:{name}:1.0"'
+        for name in ("office", "text", "table", "drawing", "presentation")
+    )
+    stream = BytesIO()
+    with zipfile.ZipFile(stream, "w") as archive:
+        archive.writestr(
+            "content.xml",
+            f"<office:document-content {names}><office:body>{body}</office:body></office:document-content>",
+        )
+    return stream.getvalue()
+
+
+def row(*cells: str, more: str = "") -> str:
+    inner = "".join(f"<table:table-cell><text:p>{cell}</text:p></table:table-cell>" for cell in cells)
+    return f"<table:table-row{more}>{inner}</table:table-row>"
+
+
+def test_sheets_stand_under_their_names_and_blank_rows_part_tables() -> None:
+    rows = row("Bumps of the ring") + row("bump", "net") + row("A1", "VDD") + row() + row("corner", "V")
+    twice = row("ss", "0.7", more=' table:number-rows-repeated="2"')
+    sheet = f'<table:table table:name="Ring">{rows}{twice}</table:table>'
+    blocks = parse_odt(open_with(f"<office:spreadsheet>{sheet}</office:spreadsheet>")).blocks
+    assert [(block.kind, block.heading_path, block.text) for block in blocks] == [
+        ("prose", ("Ring",), "Bumps of the ring"),
+        ("table", ("Ring",), "| bump | net |\n| --- | --- |\n| A1 | VDD |"),
+        ("table", ("Ring",), "| corner | V |\n| --- | --- |\n| ss | 0.7 |\n| ss | 0.7 |"),
+    ]
+
+
+def test_cells_that_are_repeated_too_often_are_refused() -> None:
+    long = row("x" * 100_000, "y", more=' table:number-rows-repeated="99"') * 2
+    with pytest.raises(ParseFailed, match="a table in it has more than"):
+        parse_odt(
+            open_with(f'<office:spreadsheet><table:table table:name="a">{long}</table:table></office:spreadsheet>')
+        )
+
+
+def test_slides_stand_under_their_titles_with_their_numbers() -> None:
+    def frame(text: str, kind: str = "outline") -> str:
+        """A frame of a slide."""
+        box = f"<drawing:text-box><text:p>{text}</text:p></drawing:text-box>"
+        return f'<drawing:frame presentation:class="{kind}">{box}</drawing:frame>'
+
+    notes = f"<presentation:notes>{frame('Ask first.', 'notes')}</presentation:notes>"
+    pages = f"{frame('Closure', 'title')}{frame('Week 12')}", f"{frame('-162 ps')}{frame('Timing', 'title')}{notes}"
+    body = "".join(f"<drawing:page>{page}</drawing:page>" for page in pages)
+    parsed = parse_odt(open_with(f"<office:presentation>{body}</office:presentation>"))
+    assert parsed.title == "Closure"
+    assert [(block.heading_path, block.page, block.text) for block in parsed.blocks] == [
+        ((), 1, "Week 12"),
+        (("Timing",), 2, "-162 ps"),
+        (("Timing",), 2, "Ask first."),
+    ]

@@ -38,6 +38,7 @@ from rag.formats.verilog import parse_verilog
 from rag.formats.xml_page import parse_xml
 from rag.office.excel import parse_excel
 from rag.office.open_document import parse_odt
+from rag.office.slides import parse_slides
 from rag.office.word import parse_docx
 
 MAX_TITLE_CHARACTERS = 300  # each chunk repeats it; a file's name has 255 at most
@@ -123,7 +124,8 @@ FORMATS: dict[str, Format] = {
     ".pdf": Format("PDF", parse_bytes=parse_pdf, parse_pictures=parse_pdf),
     **dict.fromkeys((".xml", ".dita", ".dbk"), Format("XML", parse_bytes=parse_xml)),
     **dict.fromkeys((".docx", ".docm", ".dotx", ".dotm"), Format("DOCX", parse_bytes=parse_docx)),
-    **dict.fromkeys((".odt", ".ott"), Format("OpenDocument", parse_bytes=parse_odt)),
+    **dict.fromkeys((".pptx", ".pptm", ".potx", ".ppsx"), Format("PowerPoint", parse_bytes=parse_slides)),
+    **dict.fromkeys((".odt", ".ott", ".ods", ".ots", ".odp", ".otp"), Format("OpenDocument", parse_bytes=parse_odt)),
     **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
     **dict.fromkeys((".tex", ".ltx"), Format("LaTeX", parse_latex)),
     ".ipynb": Format("notebook", parse_notebook),

@@ -38,7 +38,7 @@ def parse_excel(content: bytes) -> Parsed:
         for sheet in (sheet for sheet in book.worksheets if sheet.sheet_state == "visible"):
             rows = list(_read_rows(sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS), room))
             room -= len(rows)
-            blocks += _read_sheet(rows, sheet.title)
+            blocks += read_sheet(rows, sheet.title)
         book.close()
     except (*DAMAGED, InvalidFileException, LookupError, TypeError, AttributeError) as error:
         raise ParseFailed(f"no Excel workbook that can be read ({error})") from error
@@ -71,7 +71,7 @@ def _write(value: Any) -> str:
     return " ".join(str(value).split())[:MAX_CELL_CHARACTERS]
 
 
-def _read_sheet(rows: list[list[str]], name: str) -> Iterator[Block]:
+def read_sheet(rows: list[list[str]], name: str) -> Iterator[Block]:
     """The tables of a sheet; a row of one cell over a table is its caption."""
     table: list[list[str]] = []
     for row in [*rows, []]:

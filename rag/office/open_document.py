@@ -1,4 +1,4 @@
-"""Texts of OpenDocument (.odt, .ott) to blocks: headings, paragraphs, lists, tables, code by its style.
+"""OpenDocument to blocks: texts (.odt), sheets (.ods) under their names, slides (.odp) under their titles.
 
 lxml reads the XML, which may name no entity and no other file. Comments, deleted text, pictures and macros are left
 out; a footnote stands in brackets where it is called.
@@ -10,12 +10,13 @@ from __future__ import annotations
 
 import re
 import zipfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from io import BytesIO
 from typing import TYPE_CHECKING, Literal
 
 from rag.blocks import Block, HeadingStack, Parsed, add_block, fence_code, pipe_table
 from rag.errors import ParseFailed
+from rag.office.excel import read_sheet
 from rag.office.word import CODE_STYLE, DAMAGED, check_zip
 from rag.raised import Place, mark_raised, write_raised
 from rag.xml_tree import read_xml_tree
@@ -25,10 +26,12 @@ if TYPE_CHECKING:
 
 KIND = "OpenDocument text"
 
-MAX_REPEATED = 100  # cells or blanks that one element stands for
+MAX_REPEATED = 100  # cells, rows or blanks that one element stands for
+MAX_TABLE_CHARACTERS = 2**24  # of a table with all that is repeated; a sheet of 20,000 rows has a tenth
 _MAX_DEPTH = 100  # of lists and sections; people stop at ten
 _NAMES = "{urn:oasis:names:tc:opendocument:xmlns:%s:1.0}"
 _TEXT, _TABLE, _STYLE, _OFFICE = (_NAMES % name for name in ("text", "table", "style", "office"))
+_DRAWING, _SLIDES = _NAMES % "drawing", _NAMES % "presentation"
 _PARTS = ("content.xml", "meta.xml", "META-INF/manifest.xml")
 _SIGNS = {f"{_TEXT}tab": "\t", f"{_TEXT}line-break": "\n", f"{_TEXT}note": " ("}
 _POSITION = re.compile(r"(?P<raised>super|[1-9]\d{0,2}%)|sub|-[1-9]\d{0,2}%")
@@ -51,12 +54,16 @@ def parse_odt(content: bytes) -> Parsed:
         raise ParseFailed("encrypted: save it without a password")
 
     root = read_xml_tree(parts.get("content.xml", b""), KIND)
-    body = root.find(f"{_OFFICE}body/{_OFFICE}text")
+    bodies = (root.find(f"{_OFFICE}body/{_OFFICE}{name}") for name in ("text", "spreadsheet", "presentation"))
+    body = next((found for found in bodies if found is not None), None)
     if body is None:
         raise ParseFailed(f"no {KIND}: it has no body of text")
     _mark_spans(root)
     reader = _OdtReader(_find_styles(root))
-    reader.read(body)
+    if body.tag == f"{_OFFICE}spreadsheet":
+        reader.read_sheets(body)
+    else:
+        reader.read(body)
     reader.flush_code()
     meta = read_xml_tree(parts["meta.xml"], KIND) if "meta.xml" in parts else None
     title = meta.findtext(".//{http://purl.org/dc/elements/1.1/}title") if meta is not None else ""
@@ -95,8 +102,9 @@ class _OdtReader:
         self.blocks: list[Block] = []
         self._styles = styles
         self._code: list[str] = []
+        self._slide = 0
 
-    def read(self, element: _Element, depth: int = 0) -> None:
+    def read(self, element: Iterable[_Element], depth: int = 0) -> None:
         """Read what stands in the body, a section, or another frame around text."""
         for child in element:
             if child.tag in _LEFT_OUT:
@@ -109,8 +117,27 @@ class _OdtReader:
                 self._add("list", "\n".join(_list_lines(child, 0)))
             elif child.tag == f"{_TABLE}table":
                 self._add("table", pipe_table(_rows_of(child)))
+            elif child.tag == f"{_DRAWING}page":
+                self._read_slide(child, depth)
             elif depth < _MAX_DEPTH:
                 self.read(child, depth + 1)
+
+    def read_sheets(self, body: _Element) -> None:
+        """Read the sheets of a workbook, each under its name."""
+        for table in body.iterchildren(f"{_TABLE}table"):
+            self.blocks += read_sheet(_rows_of(table, keeps_empty=True), table.get(f"{_TABLE}name", ""))
+
+    def _read_slide(self, page: _Element, depth: int) -> None:
+        """Read a slide: its title, its text, and what the speaker says of it."""
+        self.flush_code()
+        self._slide += 1
+        frames = list(page.iterchildren(f"{_DRAWING}frame"))
+        titles = [frame for frame in frames if frame.get(f"{_SLIDES}class") == "title"]
+        title = " ".join(" ".join(map(_text_of, frame.iter(f"{_TEXT}p"))) for frame in titles)
+        self._enter(1 if self.headings.title is None else 2, title.strip() or f"Slide {self._slide}")
+        for part in page:
+            if part not in titles:
+                self.read([part] if part.tag != f"{_SLIDES}notes" else part, depth + 1)
 
     def _read_paragraph(self, element: _Element) -> None:
         name = element.get(f"{_TEXT}style-name", "")
@@ -131,13 +158,14 @@ class _OdtReader:
     def _add(self, kind: Literal["prose", "list", "table"], text: str) -> None:
         self.flush_code()
         if text.strip():
-            add_block(self.blocks, Block(kind, text, self.headings.path))
+            add_block(self.blocks, Block(kind, text, self.headings.path, self._slide or None))
 
     def flush_code(self) -> None:
         """End the code being collected."""
         lines, self._code = self._code, []
         if any(line.strip() for line in lines):
-            self.blocks.append(Block("code", fence_code([line.rstrip() for line in lines]), self.headings.path))
+            text = fence_code([line.rstrip() for line in lines])
+            self.blocks.append(Block("code", text, self.headings.path, self._slide or None))
 
 
 def _holds_heading(element: _Element) -> bool:
@@ -197,16 +225,25 @@ def _list_lines(element: _Element, depth: int) -> list[str]:
     return lines
 
 
-def _rows_of(table: _Element) -> list[list[str]]:
-    """The cells' text by rows; the rows of a repeated header and inner tables stand where they are."""
+def _rows_of(table: _Element, keeps_empty: bool = False) -> list[list[str]]:
+    """The cells' text by rows; the rows of a repeated header and inner tables stand where they are.
+
+    Raises ParseFailed: what is repeated makes too much.
+    """
     rows: list[list[str]] = []
+    room = MAX_TABLE_CHARACTERS
     for row in table.iter(f"{_TABLE}table-row"):
         cells: list[str] = []
         for cell in row.iterchildren(f"{_TABLE}table-cell", f"{_TABLE}covered-table-cell"):
             text = " ".join(" ".join(_text_of(part).split()) for part in _paragraphs(cell))
             cells += [re.sub(r" +", " ", text).strip()] * _repeated(cell, f"{_TABLE}number-columns-repeated")
-        if any(cells):
-            rows.append(cells)
+        while cells and not cells[-1]:
+            cells.pop()
+        times = _repeated(row, f"{_TABLE}number-rows-repeated") if cells else int(keeps_empty)
+        room -= times * (sum(map(len, cells)) + len(cells))
+        if room < 0:
+            raise ParseFailed(f"a table in it has more than {MAX_TABLE_CHARACTERS} characters: split it")
+        rows += [cells] * times
     return rows
 
 
