@@ -31,6 +31,14 @@ WORDS = tuple("route place clock tree power grid the a how , . ; and then while 
             "read the UPF file of power domains; create a logic port there",
             ["read the UPF file of power domains;", "create a logic port there"],
         ),
+        (
+            "pad ring: which cell fills the last narrow gap, and what joins both corner supplies",
+            ["pad ring: which cell fills the last narrow gap", "pad ring: what joins both corner supplies"],
+        ),
+        (
+            "the pad ring of our chip has gaps: which cell fills the last, and what joins both corner supplies",
+            ["the pad ring of our chip has gaps:", "which cell fills the last", "what joins both corner supplies"],
+        ),
     ],
 )
 def test_a_question_of_several_things_is_cut_between_them(question: str, clauses: list[str]) -> None:
@@ -45,6 +53,7 @@ def test_a_question_of_several_things_is_cut_between_them(question: str, clauses
         "What is CPPR?",
         "How do I fix setup and hold violations?",
         "How do I fix setup violations? and for hold?",
+        "global_route: how many iterations",
         "a, b, c, d",
     ],
 )

@@ -5,6 +5,7 @@ or full of invented names.
 from __future__ import annotations
 
 import re
+from dataclasses import replace
 
 from hypothesis import given
 from hypothesis import strategies as st
@@ -47,6 +48,13 @@ def test_a_complete_answer_gets_full_marks_in_any_words() -> None:
         "loops": 0.0,
         "unknown_names": 0.0,
     }
+
+
+def test_a_fact_is_found_over_the_lines_of_a_quote() -> None:
+    question = replace(QUESTION, facts=((re.compile("five rounds"),),))
+    answer = "**manual** [1]\n\n> `repair_antennas` needs five\n> rounds."
+    assert measure(question, answer, [PASSAGE], "stop")["missing_facts"] == []
+    assert measure(question, answer.replace("five", "six"), [PASSAGE], "stop")["missing_facts"] == [["five rounds"]]
 
 
 def test_half_an_answer_with_a_wrong_command_gets_half_the_facts() -> None:

@@ -37,6 +37,7 @@ _MODELS_REFUSAL = re.compile(
     rf"{_SUBJECT}\b",
     re.IGNORECASE,
 )
+_QUOTE_MARK = re.compile(r"^> ?", re.MULTILINE)  # of Markdown, at the beginning of each line
 _FIRST_SENTENCE = re.compile(r".*?(?:[.!?](?=\s|\Z)|\n\n|\Z)", re.DOTALL)
 
 # A file with its folders, an absolute path, a file alone. Time is linear in the text: the search for folders starts
@@ -62,9 +63,12 @@ def is_refusal(answer: str) -> bool:
 
 
 def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:
-    """The key facts of which the answer holds no alternative."""
+    """The key facts of which the answer holds no alternative, neither as it stands nor as it is read in one line."""
+    forms = (answer, " ".join(_QUOTE_MARK.sub("", answer).split()))
     return [
-        alternatives for alternatives in question.facts if not any(pattern.search(answer) for pattern in alternatives)
+        alternatives
+        for alternatives in question.facts
+        if not any(pattern.search(form) for pattern in alternatives for form in forms)
     ]
 
 
