@@ -95,6 +95,9 @@ class CountingSearcher:
     def within(self, collections: Iterable[str]) -> Retriever:
         return self.retriever.within(collections)
 
+    def clean(self, query: str) -> str:
+        return self.retriever.clean(query)
+
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         self.queries.append(query)
         return self.retriever.search(query, top_k)

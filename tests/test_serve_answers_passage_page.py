@@ -36,6 +36,7 @@ class LinkedStore:
         self.collections = retriever.collections
         self.chunk_count = retriever.chunk_count
         self.chunk = retriever.chunk
+        self.clean = retriever.clean
         self.tokens_of = retriever.tokens_of
         self.read_tokens = retriever.read_tokens
 

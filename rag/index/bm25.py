@@ -264,6 +264,10 @@ class Bm25Index:
         """Rows that hold this exact term (a name as `tokenize` gives it)."""
         return frozenset(int(row) for row in self._rows_of(term))
 
+    def count_with(self, term: str) -> int:
+        """How many rows hold this exact term."""
+        return len(self._rows_of(term))
+
     def rows_with_all(self, terms: Iterable[str]) -> NDArray[np.int32]:
         """Rows that hold every one of these terms, rising; none for no terms."""
         rows = sorted((self._rows_of(term) for term in frozenset(terms)), key=len)
@@ -271,7 +275,7 @@ class Bm25Index:
 
     def idf(self, term: str) -> float:
         """What a term weighs in any question: much where few rows hold it."""
-        return idf(self.count, len(self._rows_of(term)))
+        return idf(self.count, self.count_with(term))
 
     def _rows_of(self, term: str) -> NDArray[np.int32]:
         rows = self._rows[self._postings(term)]

@@ -33,7 +33,7 @@ RARE_FLOOR = 3
 
 
 class Judge:
-    """Whether an open index answers a question. Queries come as `retriever.clean_query` gives them."""
+    """Whether an open index answers a question. Queries come as `Retriever.clean` gives them."""
 
     def __init__(
         self, index: Index, ranker: Ranker, settings: RagSettings, reader: PassageReader | None = None

@@ -73,6 +73,10 @@ class NoIndex(NoTokens):
         select_collections(collections, ())
         return self
 
+    def clean(self, query: str) -> str:
+        """The question as it is: there is no word to put it right by."""
+        return query
+
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """Nothing is found."""
         return []

@@ -30,11 +30,13 @@ from rag.index.opening import open_index
 from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
 from rag.search.copies import fold_copies
+from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import Judge, most_with_rare_name
 from rag.search.missing import Missing, find_missing
 from rag.search.query import strip_small_talk, without_design
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import Evidence
+from rag.search.spelling import Speller
 from rag.settings import RagSettings
 
 # What is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
@@ -96,6 +98,7 @@ class Retriever:
         self._reader = reader
         self._ranker = Ranker(index, embedder, settings)
         self._judge = Judge(index, self._ranker, settings, reader)
+        self._speller = Speller(index.bm25, lambda row: searchable_text(index.chunks[row]))
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings, *, reads: bool = False) -> Retriever:
@@ -174,19 +177,29 @@ class Retriever:
         """A retriever over a part of the same open index."""
         return Retriever(index, self._embedder, self._settings, self._reader)
 
+    def clean(self, query: str) -> str:
+        """The question as it is searched: without greeting and signs, its misspelled words put right.
+
+        Names of tools stay, also of those that no document is about. Raises EmptyQuery.
+        """
+        query = clean_query(query)
+        tools = frozenset(word for names in named_eda_tools(query) for name in names for word in name.lower().split())
+        return self._speller.correct(query, tools)
+
     def search(self, query: str, top_k: int = 5, collections: Sequence[str] = ()) -> list[Hit]:
         """The at most `top_k` best hits, best first; none where the index, or its `collections`, has nothing relevant.
 
         Passages that say the same are one hit (rag.search.copies).
-        Words of greeting and signs are left out, and the embedder reads an abbreviation of the indexed glossaries with
-        its expansion. Where the index answers the question (rag.search.judging), those hits are dropped whose cosine is
-        below `min_hit_score`, unless they hold a rare exact name of it (an option, a command, a message number).
+        The question is searched as `clean` gives it, and the embedder reads an abbreviation of the indexed glossaries
+        with its expansion. Where the index answers the question (rag.search.judging), those hits are dropped whose
+        cosine is below `min_hit_score`, unless they hold a rare exact name of it (an option, a command, a message
+        number).
 
         Raises EmptyQuery, CollectionUnknown.
         """
         if collections:
             return self.within(collections).search(query, top_k)
-        query = clean_query(query)
+        query = self.clean(query)
         ranking = self._ranker.rank(query)
         if not ranking:
             return []
@@ -206,14 +219,14 @@ class Retriever:
 
         Raises EmptyQuery.
         """
-        return map(self._hit, self._ranker.rank(clean_query(query)))
+        return map(self._hit, self._ranker.rank(self.clean(query)))
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage token by token: what `search` sums up of it.
 
         Raises EmptyQuery.
         """
-        embedded = self._ranker.embed([clean_query(query) for query in queries])
+        embedded = self._ranker.embed(list(map(self.clean, queries)))
         passages = [self.tokens_of(hit.chunk) for hit in hits]
         weights = [self._index.late.weights(one.token_ids) for one in embedded]
         return [
@@ -225,7 +238,7 @@ class Retriever:
 
         Raises EmptyQuery.
         """
-        return self._reader.read(clean_query(query), [hit.chunk for hit in hits]) if self._reader else []
+        return self._reader.read(self.clean(query), [hit.chunk for hit in hits]) if self._reader else []
 
     def holds_together(self, terms: Iterable[str]) -> bool:
         """Whether one passage holds all the terms of BM25's."""
@@ -259,19 +272,22 @@ class Retriever:
 
         Raises EmptyQuery.
         """
-        query = clean_query(query)
+        query = self.clean(query)
         return self._judge.find_evidence(query, self._ranker.rank(query), by_token=by_token, is_read=is_read)
 
     def missing(self, query: str) -> Missing | None:
-        """A known name of the question with the words that no passage beside it has; None where there is no such."""
-        return find_missing(without_design(query), self._index.bm25, self._index.chunks)
+        """A known name of the question with the words that no passage beside it has; None where there is no such.
+
+        Raises EmptyQuery.
+        """
+        return find_missing(without_design(self.clean(query)), self._index.bm25, self._index.chunks)
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides.
 
         Raises EmptyQuery.
         """
-        query = clean_query(query)
+        query = self.clean(query)
         return self._judge.find_relevance(query, self._ranker.rank(query))
 
     def _hit(self, ranked: Ranked) -> Hit:

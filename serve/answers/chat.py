@@ -50,6 +50,9 @@ class Searcher(Comparer, Describer, Protocol):
     def within(self, collections: Iterable[str]) -> Searcher:
         """The same over the named collections alone. Raises CollectionUnknown."""
 
+    def clean(self, query: str) -> str:
+        """The question as it is searched: its misspelled words put right."""
+
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none if nothing is relevant."""
 
@@ -285,7 +288,7 @@ def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], num
 def find_passages(
     user_turns: list[str], retriever: Searcher, top_k: int, least_score: float = 0.0
 ) -> tuple[str, list[Hit], bool]:
-    """The passages for the last turn, the query that found them, and whether that was the fallback.
+    """The passages for the last turn, the query that found them, as it was searched, and whether that was the fallback.
 
     If the turn's own query finds nothing, a second search adds the turn before it ("What does the margin do?" after a
     question about hold). That always comes near the old subject, so its passages count only if one of them holds a word
@@ -298,12 +301,12 @@ def find_passages(
 
     query = retrieval_query(user_turns)
     if hits := search(query):
-        return query, hits, False
+        return retriever.clean(query), hits, False
     if second := fallback_query(user_turns):
         hits = search(second)
         terms = set(tokenize(" ".join(own_words(user_turns[-1]))))
         if any(terms.intersection(tokenize(f"{' '.join(hit.chunk.heading_path)} {hit.chunk.text}")) for hit in hits):
-            return second, hits, True
+            return retriever.clean(second), hits, True
     return query, [], False
 
 

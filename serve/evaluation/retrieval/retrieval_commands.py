@@ -13,7 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, fields
+from dataclasses import asdict, fields, replace
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -90,6 +90,13 @@ def add_measuring(parser: argparse.ArgumentParser, questions: Path | None = None
         help=f"the k of recall@k (default: {_join(CUTOFFS)})",
     )
     parser.add_argument(
+        "--slips",
+        type=_share,
+        default=0.0,
+        metavar="SHARE",
+        help="misspell such a share of each question's words, 0.2 for one in five, the same each time (default: 0)",
+    )
+    parser.add_argument(
         "--answers", type=Path, metavar="FILE", help="write each question's hits there, one JSON line a question"
     )
 
@@ -102,6 +109,17 @@ def add_measuring(parser: argparse.ArgumentParser, questions: Path | None = None
     parser.add_argument("--json", action="store_true", help="one JSON document on stdout, with every question's values")
 
 
+def _share(text: str) -> float:
+    """A share. Raises ArgumentTypeError."""
+    try:
+        share = float(text)
+    except ValueError:
+        share = -1.0
+    if not 0 <= share <= 1:
+        raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")
+    return share
+
+
 def _join(numbers: Iterable[int]) -> str:
     return " ".join(map(str, numbers))
 
@@ -111,8 +129,11 @@ def measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.index.manifest import spec_of
     from rag.sources.questions import read_questions
     from serve.evaluation.retrieval.evaluation import ask_all, compare, summarize
+    from serve.evaluation.retrieval.slips import misspell
 
-    questions = read_questions(args.questions)
+    questions = [
+        replace(question, text=misspell(question.text, args.slips)) for question in read_questions(args.questions)
+    ]
     other = read_result(args.compare, "eval retrieval") if args.compare else None
     cutoffs = sorted(set(args.top_k))
     with show_progress() as progress:
@@ -132,6 +153,7 @@ def measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
             **describe_file(args.questions),
             "questions": len(questions),
             "answerable": sum(question.answerable for question in questions),
+            "slips": args.slips,
         },
         "settings": {name: value for name, value in asdict(settings).items() if name not in _UNREPORTED},
         "spec": asdict(spec_of(settings, embedder)),
