@@ -193,6 +193,13 @@ def test_a_cleaned_question_has_words_or_is_refused(query: str) -> None:
     assert cleaned.encode("utf-8")
 
 
+def test_a_misspelled_question_is_searched_as_it_was_meant(retriever: Retriever) -> None:
+    typed, meant = "How are antena violatoins fixed with doides?", "How are antenna violations fixed with diodes?"
+    assert retriever.clean(typed) == meant
+    assert retriever.search(typed) == retriever.search(meant)
+    assert retriever.clean("Tempus antena") == "Tempus antenna"  # a tool stays, also one that nothing is about
+
+
 def test_distant_passages_are_dropped_from_the_hits(index_dir: Path) -> None:
     strict = Retriever.open(index_dir, replace(SETTINGS, min_hit_score=0.5))
     assert [hit.chunk.title for hit in strict.search("How are antenna violations fixed with diodes?", 6)] == [

@@ -127,6 +127,13 @@ def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(a
     assert grounded.body["messages"][-1]["content"].rstrip().endswith("Who adds the cells?")
 
 
+def test_a_misspelled_turn_is_answered_as_it_was_searched_and_says_so(ask: Ask) -> None:
+    grounded = ask(ANTENNA.replace("violations", "violatoins"))
+    assert grounded.query == ANTENNA
+    assert grounded.hits[0].chunk.title == "Antenna repair"
+    assert "violatoins" in grounded.body["messages"][-1]["content"]  # the model reads what was typed
+
+
 @pytest.mark.parametrize(
     "last", ["What is the best recipe for tomato soup?", "How do I grow roses?", "What is the capital of France?"]
 )
