@@ -18,8 +18,8 @@ ROOT = Path(__file__).parent.parent
 # The rooms of each package. A room imports the files of its package that stand in no room, and rooms named before it;
 # files in no room import no room. Inside a room the only rule is: no circle.
 ROOMS = {
-    "rag": "design paged office formats sources embedding reference index measuring search answering checking training "
-    "commands",
+    "rag": "design paged office formats sources embedding reference index measuring words search answering checking "
+    "training commands",
     "merge": "arithmetic models merging training tuning commands",
     "serve": "store uploads intent tokens answers limits responses mcp openapi gateway evaluation.asking "
     "evaluation.prompts evaluation.retrieval evaluation.qa evaluation.answers running evaluation.model "

@@ -8,9 +8,9 @@ from collections import Counter
 import pytest
 
 from rag.index.bm25 import STOP_WORDS
-from rag.search.lexicon import open_lexicon
-from rag.search.lexicon_file import FIELDS, LEXICON_FILE, SEPARATOR, read_groups
-from rag.search.phrases import phrase_key
+from rag.words.lexicon import open_lexicon
+from rag.words.lexicon_file import FIELDS, LEXICON_FILE, SEPARATOR, read_groups
+from rag.words.phrases import phrase_key
 
 GROUPS = read_groups(LEXICON_FILE)
 PHRASES = [(group.field, phrase) for group in GROUPS for phrase in (*group.manual, *group.said)]

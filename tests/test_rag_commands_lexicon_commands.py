@@ -1,4 +1,4 @@
-"""`chipalign lexicon` as a user calls it, and what rag.search.lexicon_suggestions reads in texts."""
+"""`chipalign lexicon` as a user calls it, and what rag.words.lexicon_suggestions reads in texts."""
 
 from __future__ import annotations
 
@@ -11,10 +11,10 @@ import pytest
 import chipalign
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
-from rag.search.lexicon import Lexicon, open_lexicon
-from rag.search.lexicon_file import parse_groups
-from rag.search.lexicon_suggestions import find_pairs, suggest_groups
 from rag.settings import RagSettings
+from rag.words.lexicon import Lexicon, open_lexicon
+from rag.words.lexicon_file import parse_groups
+from rag.words.lexicon_suggestions import find_pairs, suggest_groups
 from tests.tiny_embedder import TinyEmbedder
 
 GUIDE = """\

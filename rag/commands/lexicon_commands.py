@@ -25,7 +25,7 @@ from rag.printable import printable
 from rag.settings import RagSettings
 
 if TYPE_CHECKING:
-    from rag.search.lexicon_file import Group
+    from rag.words.lexicon_file import Group
 
 
 def lexicon(argv: list[str]) -> int:
@@ -57,9 +57,9 @@ def lexicon(argv: list[str]) -> int:
 
 
 def _suggest(sources: list[str], index_dir: Path | None, settings: RagSettings, as_json: bool) -> None:
-    from rag.search.lexicon import open_lexicon
-    from rag.search.lexicon_file import COLUMNS, SEPARATOR
-    from rag.search.lexicon_suggestions import suggest_groups
+    from rag.words.lexicon import open_lexicon
+    from rag.words.lexicon_file import COLUMNS, SEPARATOR
+    from rag.words.lexicon_suggestions import suggest_groups
 
     known = open_lexicon(settings.lexicon)
     passages = _passages_of_index(index_dir, settings) if index_dir else _passages_of_sources(sources, settings)
@@ -93,7 +93,7 @@ def _passages_of_index(index_dir: Path, settings: RagSettings) -> Iterator[tuple
 
 
 def _show(word: str, settings: RagSettings, as_json: bool) -> None:
-    from rag.search.lexicon import open_lexicon
+    from rag.words.lexicon import open_lexicon
 
     groups = open_lexicon(settings.lexicon).groups_of(word)
     if not groups:

@@ -23,8 +23,8 @@ from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
 from rag.search.clauses import split_clauses
 from rag.search.fusion import mix_scores, raise_scores
-from rag.search.widening import Widening
 from rag.settings import RagSettings
+from rag.words.widening import Widening
 
 # Standard deviations that a passage of a source with `rank_lower` loses: an equally good one comes before it, a clearly
 # better one does not.

@@ -36,8 +36,8 @@ from rag.search.missing import Missing, find_missing
 from rag.search.query import strip_small_talk, without_design
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import Evidence
-from rag.search.spelling import Speller
 from rag.settings import RagSettings
+from rag.words.spelling import Speller
 
 # What is neither a word of any script nor ASCII punctuation: emoji, arrows, typographic quotes
 _SIGNS = re.compile(r"[^\w\s!-~]+")

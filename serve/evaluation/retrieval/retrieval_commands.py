@@ -110,7 +110,6 @@ def add_measuring(parser: argparse.ArgumentParser, questions: Path | None = None
 
 
 def _share(text: str) -> float:
-    """A share. Raises ArgumentTypeError."""
     try:
         share = float(text)
     except ValueError:

@@ -1,6 +1,6 @@
 """Slips of a finger in a question, as people make them who type fast: the same ones each time.
 
-misspell("which command repairs antennas", share=0.2)   # "which command rpeairs antennas"
+    misspell("which command repairs antennas", share=0.2)   # "which command rpeairs antennas"
 """
 
 from __future__ import annotations

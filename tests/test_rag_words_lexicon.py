@@ -1,4 +1,4 @@
-"""rag.search.lexicon, phrases, lexicon_file and widening: what counts in a question, and what a search makes of it."""
+"""rag.words.lexicon, phrases, lexicon_file and widening: what counts in a question, and what a search makes of it."""
 
 from __future__ import annotations
 
@@ -13,12 +13,12 @@ from rag.errors import LexiconUnusable
 from rag.formats.parser import parse_document
 from rag.index.bm25 import Bm25Index
 from rag.index.building import build_index
-from rag.search.lexicon import Lexicon, open_lexicon
-from rag.search.lexicon_file import parse_groups, read_groups, read_lexicon_files
-from rag.search.phrases import phrase_key, split_words
 from rag.search.retriever import Retriever
-from rag.search.widening import NO_LEXICON, Widening
 from rag.settings import RagSettings
+from rag.words.lexicon import Lexicon, open_lexicon
+from rag.words.lexicon_file import parse_groups, read_groups, read_lexicon_files
+from rag.words.phrases import phrase_key, split_words
+from rag.words.widening import NO_LEXICON, Widening
 from tests.tiny_embedder import TinyEmbedder
 
 HEAD = "field,manual,said\n"

@@ -14,8 +14,8 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, replace
 from functools import lru_cache
 
-from rag.search.lexicon_file import FIELDS, Group, read_lexicon_files
-from rag.search.phrases import Word, is_abbreviation, key_of, phrase_key, split_words
+from rag.words.lexicon_file import FIELDS, Group, read_lexicon_files
+from rag.words.phrases import Word, is_abbreviation, key_of, phrase_key, split_words
 
 ANY = "it"  # between other words of a phrase: stands for any
 MOST_ANY = 4  # words that it stands for

@@ -15,9 +15,9 @@ from dataclasses import dataclass
 
 from rag.index.bm25 import STOP_WORDS
 from rag.index.glossary import find_definitions, find_table_rows
-from rag.search.lexicon import Lexicon
-from rag.search.lexicon_file import SEPARATOR, VAGUE
-from rag.search.phrases import phrase_key
+from rag.words.lexicon import Lexicon
+from rag.words.lexicon_file import SEPARATOR, VAGUE
+from rag.words.phrases import phrase_key
 
 DEFAULT_FIELD = "flow"  # of a passage that names none
 MOST_WORDS = 5  # of a phrase: more is an explanation

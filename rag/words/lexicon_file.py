@@ -23,7 +23,7 @@ from pathlib import Path
 
 from rag.data_folder import DATA
 from rag.errors import LexiconUnusable
-from rag.search.phrases import phrase_key
+from rag.words.phrases import phrase_key
 
 LEXICON_FILE = DATA / "lexicon.csv"
 COLUMNS = ("field", "manual", "said")

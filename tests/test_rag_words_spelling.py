@@ -1,4 +1,4 @@
-"""rag.search.spelling: what is put right, and what stays, by the words of a few passages and of English."""
+"""rag.words.spelling: what is put right, and what stays, by the words of a few passages and of English."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.index.bm25 import Bm25Index
-from rag.search.spelling import MOST_WORDS, Speller
+from rag.words.spelling import MOST_WORDS, Speller
 from tests.rows import for_each
 
 PASSAGES = [

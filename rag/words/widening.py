@@ -16,10 +16,10 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.index.bm25 import Bm25Index, tokenize
-from rag.search.lexicon import Lexicon, Use, open_lexicon
-from rag.search.lexicon_file import Group
-from rag.search.phrases import phrase_key
 from rag.settings import RagSettings
+from rag.words.lexicon import Lexicon, Use, open_lexicon
+from rag.words.lexicon_file import Group
+from rag.words.phrases import phrase_key
 
 NO_LEXICON = Lexicon([])
 # Of the manual's, for one that was typed: the usual ones stand first, and each takes a tenth of a millisecond

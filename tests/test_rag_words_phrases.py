@@ -1,11 +1,11 @@
-"""rag.search.phrases: words of a text, and when two phrases are one."""
+"""rag.words.phrases: words of a text, and when two phrases are one."""
 
 from __future__ import annotations
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.search.phrases import MAX_WORDS, is_abbreviation, phrase_key, split_words
+from rag.words.phrases import MAX_WORDS, is_abbreviation, phrase_key, split_words
 from tests.rows import for_each
 
 

@@ -1,4 +1,4 @@
-"""rag.search.lexicon_file: groups of a CSV file as they are written, and every mistake as a sentence with its line."""
+"""rag.words.lexicon_file: groups of a CSV file as they are written, and every mistake as a sentence with its line."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from hypothesis import given, settings
 from hypothesis import strategies as st
 
 from rag.errors import LexiconUnusable
-from rag.search.lexicon_file import FIELDS, LEXICON_FILE, Group, parse_groups, read_groups, read_lexicon_files
+from rag.words.lexicon_file import FIELDS, LEXICON_FILE, Group, parse_groups, read_groups, read_lexicon_files
 from tests.rows import for_each
 
 HEAD = "field,manual,said\n"

@@ -1,0 +1,1 @@
+"""What engineers say and what documents say: words, phrases, slips of a finger."""
