@@ -1,5 +1,7 @@
 """Slips of a finger in a question, as people make them who type fast: the same ones each time.
 
+It searches nothing.
+
     misspell("which command repairs antennas", share=0.2)   # "which command rpeairs antennas"
 """
 
