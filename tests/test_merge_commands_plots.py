@@ -28,7 +28,7 @@ from merge.commands.plots import (
     spark,
 )
 from merge.commands.survey import Profile
-from merge.merging.plan import KINDS
+from merge.models.layers import KINDS
 
 PROFILES = [
     Profile("model.embed_tokens.weight", "embeddings", None, 64, 8.0, 7.0, 0.3, 0.6),

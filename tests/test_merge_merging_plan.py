@@ -11,33 +11,16 @@ import torch
 
 from merge.errors import ParentsMismatch, RecipeError
 from merge.merging.pairing import Pair, check_pair
-from merge.merging.plan import (
-    TensorPlan,
-    count_layers,
-    count_traffic,
-    find_kind,
-    find_lam,
-    find_layer,
-    interpolate_lam,
-    make_plan,
-    summarise_plan,
-)
+from merge.merging.plan import TensorPlan, count_traffic, make_plan, summarise_plan
 from merge.models.checkpoint import Checkpoint
-from merge.recipe import ParentRef, Recipe, Rule
-from tests.rows import for_each
+from merge.recipe import Recipe, Rule
 from tests.tiny_models import make_recipe, read_tensors, rewrite_tensors, write_llama, write_tokenizer
 
-PLAIN = Recipe(ParentRef("chip"), ParentRef("chat"), base=Path())
 EMBEDDING, NORM, HEAD = "model.embed_tokens.weight", "model.norm.weight", "lm_head.weight"
-STACK = "model.layers."
 
 
 def up(layer: int) -> str:
     return f"model.layers.{layer}.mlp.up_proj.weight"
-
-
-def recipe_with(**values: Any) -> Recipe:
-    return Recipe(ParentRef("chip"), ParentRef("chat"), base=Path(), **values)
 
 
 @pytest.fixture
@@ -64,57 +47,6 @@ def test_without_a_schedule_every_tensor_is_merged_alike(parents: tuple[Path, Pa
         (0.6, "geodesic", "BF16", None)
     }
     assert all(plan.chip == plan.chat == name and plan.base is None for name, plan in plans.items())
-
-
-@for_each(("layer", "lam"), [(0, 0.2), (2, 0.4), (4, 0.6), (6, 0.3), (8, 0.0)])
-def test_a_gradient_runs_over_the_layers_piece_by_piece(layer: int, lam: float) -> None:
-    assert interpolate_lam((0.2, 0.6, 0.0), up(layer), 0, 8) == pytest.approx(lam)
-
-
-def test_a_gradient_is_the_one_of_mergekit() -> None:
-    """mergekit 0.1.5, config.py: scaled = t (n - 1), then between the neighbours, t = layer / (layers - 1)."""
-    values, layers = (0.1, 0.9, 0.4, 0.5), 12
-    for layer in range(layers):
-        scaled = layer / (layers - 1) * (len(values) - 1)
-        left = int(scaled)
-        right = min(len(values) - 1, left + 1)
-        expected = (1 - (scaled - left)) * values[left] + (scaled - left) * values[right]
-        assert interpolate_lam(values, up(layer), 0, layers - 1) == pytest.approx(expected)
-
-
-def test_what_stands_outside_the_layers_takes_the_ends_of_a_gradient() -> None:
-    assert [interpolate_lam((0.2, 0.8), name, 0, 7) for name in (EMBEDDING, NORM, HEAD)] == [0.2, 0.8, 0.8]
-    assert interpolate_lam((0.2, 0.8), up(3), 3, 3) == 0.2  # a range of one layer
-
-
-def test_the_first_rule_that_fits_decides() -> None:
-    recipe = recipe_with(
-        lam=0.6,
-        schedule=(
-            Rule(0.1, layers=(0, 1), tensors="*.mlp.*"),
-            Rule((0.2, 0.4), layers=(0, 2)),
-            Rule(0.9, tensors="*norm*"),
-        ),
-    )
-    assert find_lam(recipe, up(1), {STACK: 8}) == 0.1
-    # Over the rule's own layers
-    assert find_lam(recipe, "model.layers.1.self_attn.q_proj.weight", {STACK: 8}) == pytest.approx(0.3)
-    assert find_lam(recipe, "model.layers.2.input_layernorm.weight", {STACK: 8}) == 0.4
-    assert find_lam(recipe, NORM, {STACK: 8}) == 0.9
-    assert find_lam(recipe, up(7), {STACK: 8}) == find_lam(recipe, EMBEDDING, {STACK: 8}) == 0.6
-
-
-def test_each_stack_of_layers_has_its_own_depth() -> None:
-    vision, text = ("visual.blocks.{}.attn.qkv.weight", "model.layers.{}.mlp.up_proj.weight")
-    names = [*(vision.format(n) for n in range(4)), *(text.format(n) for n in range(2)), NORM]
-    depths = count_layers(names)
-    assert depths == {"visual.blocks.": 4, STACK: 2}
-    recipe = recipe_with(lam=(0.0, 0.9))
-    assert [find_lam(recipe, name, depths) for name in names] == pytest.approx([0, 0.3, 0.6, 0.9, 0, 0.9, 0.9])
-
-
-def test_a_soup_is_half_of_each_whatever_the_schedule() -> None:
-    assert find_lam(recipe_with(method="soup", schedule=(Rule(0.1, tensors="*"),)), up(0), {STACK: 2}) == 0.5
 
 
 def test_what_is_not_included_or_is_excluded_stays_the_chat_parents(parents: tuple[Path, Path]) -> None:
@@ -229,26 +161,6 @@ def test_the_summary_has_a_row_per_kind_and_method(parents: tuple[Path, Path]) -
         ("norms", "geodesic", 1, [0.8, 0.8]),
     ]
     assert sum(row["bytes"] for row in rows) == sum(tensor.nbytes for tensor in read_tensors(parents[0]).values())
-
-
-@for_each(
-    ("name", "kind", "layer"),
-    [
-        ("model.layers.12.self_attn.q_proj.weight", "attention", 12),
-        ("model.layers.3.self_attn.q_norm.weight", "norms", 3),
-        ("model.layers.3.block_sparse_moe.experts.1.w1.weight", "MLP", 3),
-        ("transformer.h.7.ln_1.weight", "norms", 7),
-        ("gpt_neox.layers.0.attention.dense.bias", "attention", 0),
-        ("encoder.layer.4.output.dense.weight", "other", 4),
-        ("encoder.block.2.layer.1.DenseReluDense.wi.weight", "other", 2),
-        ("shared.weight", "embeddings", None),
-        (EMBEDDING, "embeddings", None),
-        (HEAD, "embeddings", None),
-        ("score.weight", "other", None),
-    ],
-)
-def test_kind_and_layer_are_read_off_the_name(name: str, kind: str, layer: int | None) -> None:
-    assert (find_kind(name), find_layer(name)) == (kind, layer)
 
 
 def test_a_base_that_does_not_fit_is_reported_with_the_rest(parents: tuple[Path, Path], tmp_path: Path) -> None:

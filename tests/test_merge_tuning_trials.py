@@ -8,7 +8,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from merge.merging.plan import find_lam
+from merge.merging.lams import find_lam
 from merge.tuning.trials import (
     START,
     Lams,

@@ -23,7 +23,7 @@ from matplotlib.ticker import MaxNLocator
 
 from merge.commands.style import faint, plain
 from merge.commands.survey import Profile
-from merge.merging.plan import LAYER
+from merge.models.layers import LAYER
 
 MOST_ROWS = 40  # of one stack; more are too thin to read
 CAPPED = 0.98  # the colours end at this quantile, so that one tensor does not make all others dark

@@ -35,8 +35,8 @@ from merge.commands.survey import (
     summarise_kinds,
 )
 from merge.errors import printable
-from merge.merging.plan import KINDS, LAYER, Kind, count_layers
 from merge.merging.report import read_report
+from merge.models.layers import KINDS, LAYER, Kind, count_layers
 from merge.recipe import describe_lam
 
 # After Okabe and Ito, for colour-blind people, on white and on black; and a mark each for print.

@@ -167,7 +167,8 @@ def _run(
     """(what was found, the model's layers, the guess without questions)."""
     from merge.arithmetic.choice import find_arithmetic, warm_up
     from merge.merging.merger import open_parents
-    from merge.merging.plan import count_layers, make_plan
+    from merge.merging.plan import make_plan
+    from merge.models.layers import count_layers
     from merge.models.parents import Resolver, count_cores
     from merge.tuning.study import Study
 

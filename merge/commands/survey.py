@@ -19,8 +19,9 @@ from merge.arithmetic.geodesic import Arithmetic, Sums, TensorResult, find_arc, 
 from merge.errors import TensorsOpposite
 from merge.merging.pairing import Pair
 from merge.merging.passes import Inputs, find_way, measure_inputs, open_inputs
-from merge.merging.plan import KINDS, Kind, TensorPlan, find_kind, find_layer
+from merge.merging.plan import TensorPlan
 from merge.models.adapters import single_threaded_blas
+from merge.models.layers import KINDS, Kind, find_kind, find_layer
 from merge.recipe import Parameters
 
 SIMPLE = ("geodesic", "linear", "soup")  # methods of two coefficients for each tensor

@@ -24,11 +24,12 @@ from typing import Any
 
 from merge.errors import CheckpointCorrupt, RecipeError
 from merge.merging.pairing import Pair
-from merge.merging.plan import DEPTH_KEYS, FLOAT_NAMES, find_depth_said, find_dtypes, find_layers
+from merge.merging.plan import FLOAT_NAMES, find_dtypes, find_layers
 from merge.merging.templates import find_template, replace_template
 from merge.models.beside import find_companions, find_left, is_code, is_tokenizer_file
 from merge.models.checkpoint import parse_json_object, read_bytes, read_json_object, read_text
 from merge.models.config import TEXT, VOCAB_SIZE, names_token, take_settings
+from merge.models.layers import DEPTH_KEYS, find_depth_said
 from merge.models.vocabulary import TOKENIZER, RowMap, Vocabulary, join_tokenizers, parse_tokens, union_tokens
 from merge.recipe import Recipe
 

@@ -16,11 +16,11 @@ from merge.arithmetic.geodesic import TensorResult
 from merge.errors import join
 from merge.merging.loading import PROCESSORS
 from merge.merging.pairing import HEAD, TIES, Pair
-from merge.merging.plan import count_layers, find_depth_said
 from merge.merging.templates import has_template
 from merge.merging.vocabularies import find_embedding
 from merge.models.beside import find_companions, is_tokenizer_file
 from merge.models.checkpoint import TensorSource, read_json_object
+from merge.models.layers import count_layers, find_depth_said
 from merge.models.layout import ADAPTER_CONFIG
 from merge.models.parents import Parent, Parents
 from merge.recipe import Recipe

@@ -21,36 +21,26 @@ What both parents have is merged as one tensor, with one angle; what only one pa
 from __future__ import annotations
 
 import math
-import re
 from collections import Counter
 from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from fnmatch import fnmatchcase
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 from merge.arithmetic.dtypes import DTYPES, FLOATS
 from merge.errors import RecipeError
+from merge.merging.lams import find_lam, find_weights, fits_rule, interpolate_lam
 from merge.merging.pairing import HEAD, Pair, by_number, has_lost_head
 from merge.merging.vocabularies import VOCABULARY_TENSORS, find_embedding
 from merge.models.checkpoint import TensorSource, TensorSpec
+from merge.models.layers import KINDS, LAYER, Kind, count_layers, find_depth, find_kind, find_layer
 from merge.models.vocabulary import RowMap
-from merge.recipe import BASE_METHODS, Lam, Recipe, Rule
+from merge.recipe import Recipe
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 FLOAT_NAMES = {short: name for name, short in OUTPUT_DTYPES.items()}
 HALF = ("BF16", "F16")
-DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # of a config
-LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
-Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
-KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
-# A tensor is of the first kind that has a word of the tensor's name.
-KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
-    "norms": ("norm", "ln_"),
-    "embeddings": ("embed", "lm_head", "wte", "wpe", "shared.weight"),
-    "attention": ("attn", "attention"),
-    "MLP": ("mlp", "expert", "feed_forward", "moe"),
-}
 
 
 @dataclass(frozen=True)
@@ -260,90 +250,6 @@ def is_merged(recipe: Recipe, name: str) -> bool:
     """Whether include and exclude let a tensor be merged; otherwise it is the chat parent's."""
     included = not recipe.include or any(fnmatchcase(name, pattern) for pattern in recipe.include)
     return included and not any(fnmatchcase(name, pattern) for pattern in recipe.exclude)
-
-
-def find_layer(name: str) -> int | None:
-    """The layer of a tensor, counted from 0; None for embeddings, the last norm and the head."""
-    match = LAYER.match(name)
-    return int(match["number"]) if match else None
-
-
-def count_layers(names: Iterable[str]) -> dict[str, int]:
-    """The number of layers of each stack of a model with these tensors, by the beginning of their names.
-
-    Most models have one; those that see, and those of encoder and decoder, have two.
-    """
-    depths: dict[str, int] = {}
-    for match in filter(None, map(LAYER.match, names)):
-        depths[match["stack"]] = max(depths.get(match["stack"], 0), int(match["number"]) + 1)
-    return depths
-
-
-def find_depth(name: str, depths: Mapping[str, int]) -> int:
-    """The number of layers of the stack that a tensor is in; of the deepest, for those outside."""
-    match = LAYER.match(name)
-    return depths[match["stack"]] if match else max(depths.values(), default=0)
-
-
-def find_kind(name: str) -> Kind:
-    """The kind of a tensor, for tables and pictures."""
-    return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
-
-
-def find_lam(recipe: Recipe, name: str, depths: Mapping[str, int]) -> float:
-    """The lam of one tensor: the first [[schedule]] rule that fits it, else the recipe's; soup is 0.5 by definition.
-
-    Where weights stand in its place, it is the chip parent's part of their sum.
-    """
-    if recipe.method == "soup":
-        return 0.5
-    if weights := find_weights(recipe, name, depths):
-        return weights["chip"] / total if (total := math.fsum(weights.values())) else 0.0
-    depth = find_depth(name, depths)
-    rule = next((rule for rule in recipe.schedule if fits_rule(rule, name)), None)
-    if rule is None:
-        return interpolate_lam(recipe.lam, name, 0, depth - 1)
-    first, last = rule.layers or (0, depth - 1)
-    return interpolate_lam(rule.lam, name, first, min(last, depth - 1))
-
-
-def fits_rule(rule: Rule, name: str) -> bool:
-    """Whether a [[schedule]] rule is about a tensor."""
-    layer = find_layer(name)
-    in_layers = rule.layers is None or (layer is not None and rule.layers[0] <= layer <= rule.layers[1])
-    return in_layers and (rule.tensors is None or fnmatchcase(name, rule.tensors))
-
-
-def find_weights(recipe: Recipe, name: str, depths: Mapping[str, int]) -> dict[str, float]:
-    """The weights of the parents of one tensor, by side; empty where lam decides.
-
-    Raises RecipeError: all are zero, so that nothing could be averaged.
-    """
-    last = find_depth(name, depths) - 1
-    weights = {side: interpolate_lam(weight, name, 0, last) for side, weight in recipe.weights.items()}
-    if weights and recipe.method not in BASE_METHODS and not any(weights.values()):
-        raise RecipeError("recipe", [f"the weights of tensor {name} are all 0 (allowed: one of them above 0)"])
-    return weights
-
-
-def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
-    """A gradient's value at a tensor's depth between two layers, piecewise linear like mergekit's gradients.
-
-    The embedding takes the first value; the last norm and the head take the last.
-    """
-    if isinstance(lam, float):
-        return lam
-    layer = find_layer(name)
-    if layer is None:
-        return lam[0] if find_kind(name) == "embeddings" and name != HEAD else lam[-1]
-    position = (layer - first) / (last - first) * (len(lam) - 1) if last > first else 0.0
-    left = min(int(position), len(lam) - 2)
-    return lam[left] + (lam[left + 1] - lam[left]) * (position - left)
-
-
-def find_depth_said(config: Mapping[str, Any]) -> int:
-    """The number of layers that a config says; 0 where it says none."""
-    return next((config[key] for key in DEPTH_KEYS if type(config.get(key)) is int), 0)
 
 
 def find_layers(recipe: Recipe) -> list[int]:
