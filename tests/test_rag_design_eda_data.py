@@ -9,7 +9,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.design.eda_data import MAX_ROWS, parse_eda_data
+from rag.design.eda_data import MAX_ROWS, MAX_RULE_LINES, parse_eda_data
 from rag.errors import ParseFailed
 from tests.rows import for_each
 
@@ -108,14 +108,15 @@ def texts(text: str, kind: str) -> list[str]:
 def test_lef_gives_header_layers_sites_and_macros() -> None:
     assert texts(LEF, "lef") == [
         'VERSION 5.8\nBUSBITCHARS "[]"\nUNITS DATABASE MICRONS 2000',
-        "1 layers.",
+        "1 layer.",
         (
             "| layer | type | direction | pitch | width |\n| --- | --- | --- | --- | --- |\n| metal1 | ROUTING | "
             "HORIZONTAL | 0.14 | 0.07 |"
         ),
-        "1 sites.",
+        "```\nTYPE ROUTING\nDIRECTION HORIZONTAL\nPITCH 0.14\nWIDTH 0.07\n```",
+        "1 site.",
         "| site | class | size |\n| --- | --- | --- |\n| core | CORE | 0.19 BY 1.4 |",
-        "1 macros.",
+        "1 macro.",
         "| macro | class | size | pins |\n| --- | --- | --- | --- |\n| INV_X1 | CORE | 0.38 BY 1.4 | A ZN |",
     ]
 
@@ -126,8 +127,8 @@ def test_liberty_gives_its_units_and_cells() -> None:
     assert [block.text for block in parsed.blocks] == [
         "Liberty library typical.",
         (
-            "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 groups lu_table_template\n1 "
-            "groups operating_conditions"
+            "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 group lu_table_template\n1 "
+            "group operating_conditions"
         ),
         "2 cells.",
         (
@@ -226,3 +227,21 @@ def test_a_brace_in_a_string_or_a_comment_moves_no_count() -> None:
 def test_no_text_breaks_a_parser(text: str, kind: str) -> None:
     with suppress(ParseFailed):
         assert parse_eda_data(text, kind).blocks
+
+
+def test_the_rules_of_a_layer_stand_under_its_name() -> None:
+    rule = 'PROPERTY LEF58_SPACING "SPACING 0.1 ENDOFLINE 0.1 ;\n  SPACING 0.2 ;" ;'
+    text = f"VERSION 5.8 ;\nLAYER M1\n  TYPE ROUTING ;\n  AREA 0.006 ;\n  {rule}\nEND M1\n"
+    text += "LAYER nwell TYPE MASTERSLICE ;\nEND nwell\n"
+    text += "NONDEFAULTRULE wide\n  LAYER M1 WIDTH 0.2 ; SPACING 0.3 ; END M1\nEND wide\nEND LIBRARY\n"
+    found = {block.heading_path: block.text for block in parse_eda_data(text, "lef").blocks if block.kind == "code"}
+    assert list(found) == [("Layers", "layer M1"), ("Layers", "nondefaultrule wide")]
+    assert 'AREA 0.006\nPROPERTY LEF58_SPACING "SPACING 0.1 ENDOFLINE 0.1 ;' in found["Layers", "layer M1"]
+    assert "SPACING 0.2 ;" in found["Layers", "layer M1"]
+    assert "LAYER M1 WIDTH 0.2\nSPACING 0.3" in found["Layers", "nondefaultrule wide"]
+
+
+def test_of_very_many_rules_of_a_layer_the_rest_is_counted() -> None:
+    rules = "\n".join(f"  SPACING 0.{number} ;" for number in range(MAX_RULE_LINES + 5))
+    blocks = parse_eda_data(f"VERSION 5.8 ;\nLAYER M1\n{rules}\nEND M1\nEND LIBRARY\n", "lef").blocks
+    assert blocks[-1].text.endswith("\n… and 5 more\n```")

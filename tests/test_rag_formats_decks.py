@@ -49,10 +49,13 @@ def test_the_language_of_a_deck_is_seen_from_its_text(text: str, language: str) 
         ("CONDUCTOR M1 { THICKNESS = 0.1 }\n", "conductor M1"),
         ('ContactCode\t"VIA 1" {\n}\n', ""),  # a name with a blank is none
         ("M1 drawing 31 0\n", ""),
+        ('tech\n  format 33\nend\ndrc\n  width m1 4 "a"\nend\n', "tech > drc"),
+        ("layers(\n techLayers(\n  ( M1 31 )\n ) ;techLayers\n)\n", "layers techLayers"),
     ],
 )
 def test_a_layer_stands_under_its_name(text: str, heading: str) -> None:
-    assert [block.heading_path for block in parse_technology(text).blocks] == [(heading,) if heading else ()]
+    found = [" ".join(block.heading_path) for block in parse_technology(text).blocks]
+    assert " > ".join(found) == heading
 
 
 def test_klayouts_list_of_layers_is_a_table_with_its_groups() -> None:
@@ -108,3 +111,37 @@ def test_what_a_process_kit_holds_is_known_by_its_name(name: str, kind: str) -> 
     found = format_of(name)
     assert found
     assert found.name == kind
+
+
+def test_a_list_of_layers_is_a_table_under_the_comment_that_names_its_columns() -> None:
+    text = "# Map of cv22\n# layer purpose gds type\n#-------\nM1 drawing 31 0\nM1 pin 131 0 ; labels\n\n"
+    text += "# vias\nV1 drawing 51 0\n"
+    blocks = parse_technology(text).blocks
+    assert [(block.kind, block.text) for block in blocks] == [
+        ("prose", "Map of cv22"),
+        (
+            "table",
+            "| layer | purpose | gds | type |  |\n| --- | --- | --- | --- | --- |\n| M1 | drawing | 31 | 0 |  |\n"
+            "| M1 | pin | 131 | 0 | labels |",
+        ),
+        ("prose", "vias"),
+        ("table", "| layer | purpose | gds | type |\n| --- | --- | --- | --- |\n| V1 | drawing | 51 | 0 |"),
+    ]
+    assert parse_technology("M1 drawing 31 0\nsome other words\n").blocks[0].kind == "code"
+
+
+def test_parts_of_cadences_file_that_stand_in_each_other_keep_all_their_lines() -> None:
+    text = '; a\ncontrols(\n techParams(\n  ( grid 0.001 ) ; "("\n )\n ( loose 1 )\n)\n'
+    blocks = parse_technology(text).blocks
+    assert [(block.heading_path, "grid" in block.text, "loose" in block.text) for block in blocks] == [
+        ((), False, False),
+        (("controls", "techParams"), True, False),
+        (("controls",), False, True),
+    ]
+
+
+@given(st.lists(st.sampled_from(["a(", " b(", ")", "( c 1 )", "tech", "end", "d", "M1 x 3", "; e", '"('])))
+def test_no_word_of_a_technology_file_is_lost(lines: list[str]) -> None:
+    blocks = parse_technology("\n".join(lines)).blocks
+    shown = " ".join(f"{' '.join(block.heading_path)} {block.text}" for block in blocks)
+    assert all(word in shown for word in ("c 1", "M1", "3") if any(word in line for line in lines))

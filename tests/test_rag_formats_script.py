@@ -130,6 +130,11 @@ def test_a_body_on_the_next_line_and_arguments_alone_on_the_first() -> None:
     [
         (".subckt inv a z\nm1 a z\n.ends\nx1 a b inv\n", "spice", [("subckt inv",), ()]),
         (".SUBCKT inv a z\nm1 a z\n", "spice", [()]),  # never closed
+        ("inline subckt d (a c)\nmodel m diode is=1 \\\n  n=2\nends d\nx (a) d\n", "spectre", [("subckt d",), ()]),
+        ("model m diode is=1 \\\n  n=2\ntran tran\n", "spectre", [("model m",), ()]),
+        ("model m bsim4 {\n1: l=1\n2: l=2\n}\ntran tran\n", "spectre", [("model m",), ()]),
+        ("rule A.1 {\n  area\n}\n", "svrf", [("rule A.1",)]),
+        ("DMACRO ENC lay1 val {\n  ENC lay1 < val\n}\n", "svrf", [("dmacro ENC",)]),
         (".model n nmos\n+ a=1\n+ b=2\n.end\n", "spice", [("model n",), ()]),
         ("procedure( f(x)\n  x)\ng(1)\n", "skill", [("procedure f",), ()]),
         ("(defun f (x)\n  (g x))\n", "skill", [("defun f",)]),
@@ -165,6 +170,7 @@ def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
         (["#!/bin/sh", "#########", "# Title", "#", "# Text", "#---"], "#", "Title\n\nText"),
         (["// one", "//   two", "//!< three"], "//", "one\n  two\nthree"),
         (["-- Counter", "--"], "--", "Counter"),
+        (["//  Deck", "// ---- metal 1 -----", "//   -a  b"], "//", " Deck\nmetal 1\n  -a  b"),
     ],
 )
 def test_comments_lose_their_marks_and_rulers(lines: list[str], mark: str, text: str) -> None:

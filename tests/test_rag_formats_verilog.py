@@ -128,3 +128,10 @@ def test_no_damage_breaks_the_parser(data: st.DataObject) -> None:
     text = SOURCE[:start] + junk + SOURCE[end:]
     if text.strip():
         parse_verilog(text, "verilog")
+
+
+def test_a_primitive_stands_under_its_name_and_an_encrypted_part_describes_no_module() -> None:
+    text = "primitive mux (q, a);\noutput q; input a;\ntable\n0 : 0;\nendtable\nendprimitive\n"
+    blocks = parse_verilog(f"{text}`protected\nab\n`endprotected\nmodule after(input a); endmodule\n", "verilog").blocks
+    assert [block.heading_path for block in blocks] == [("primitive mux",), (), ("module after",), ("module after",)]
+    assert "encrypted" in blocks[1].text

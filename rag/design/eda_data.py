@@ -13,13 +13,14 @@ import re
 from collections.abc import Iterator
 from dataclasses import replace
 
-from rag.blocks import Block, Parsed, pipe_table
+from rag.blocks import CUT, Block, Parsed, fence_code, pipe_table
 from rag.design.liberty import read_liberty
 from rag.errors import ParseFailed
 
 MAX_ROWS = 5000  # a standard-cell library has some hundred to two thousand cells
 MAX_HEADER_LINES = 200
-MAX_STATEMENT_CHARACTERS = 300
+MAX_STATEMENT_CHARACTERS = 1000
+MAX_RULE_LINES = 300  # shown of a layer; those of small nodes have some hundred
 _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
@@ -32,6 +33,7 @@ _DEF_SECTIONS = frozenset(
     """.split()
 )
 _LAYER_COLUMNS = ("TYPE", "DIRECTION", "PITCH", "WIDTH")
+_LEF_RULES = ("LAYER", "NONDEFAULTRULE")
 _LEF_SECTIONS = (
     "LAYER",
     "SITE",
@@ -71,7 +73,8 @@ def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]], is_fo
         return []
     filled = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
-    counted = f"{len(rows)} {heading.lower()}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
+    noun = heading.lower() if len(rows) != 1 else heading.lower()[:-1]
+    counted = f"{len(rows)} {noun}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
     if not is_followed:
         counted = (
             f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to "
@@ -116,6 +119,7 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
     is_followed = is_whole and is_closed  # until a keyword stands where none is expected
     header: list[str] = []
     layers: list[list[str]] = []
+    rules: dict[str, list[str]] = {}  # the statements of each layer, and of rules that are not the default
     sites: list[list[str]] = []
     macros: list[list[str]] = []
     pins: list[str] = []
@@ -125,6 +129,8 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
         keyword, rest = words[0].upper(), words[1:]
         name = rest[0] if rest else ""
         if inside[0]:
+            if inside[0] in _LEF_RULES and (keyword, name) != ("END", inside[1]):
+                rules[f"{inside[0].lower()} {inside[1]}"].append(" ".join(words))
             if (keyword == "END" and name == inside[1]) or (keyword, inside[0]) == ("ENDEXT", "BEGINEXT"):
                 if inside[0] == "MACRO":
                     macros[-1][3] = _names(pins)
@@ -144,6 +150,8 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
             inside = (keyword, name or keyword)
             is_followed &= "END" not in (word.upper() for word in rest)
             pins = []
+            if keyword in _LEF_RULES:
+                rules[f"{keyword.lower()} {inside[1]}"] = []
             if keyword in ("LAYER", "SITE", "MACRO"):
                 {"LAYER": layers, "SITE": sites, "MACRO": macros}[keyword].append([name, "", "", "", ""])
         elif keyword != "END":
@@ -153,9 +161,18 @@ def _parse_lef(text: str, is_whole: bool) -> Parsed:
     is_followed &= not inside[0]
     blocks = _header(header) if header and (layers or macros or re.search(r"^\s*VERSION\b", text, re.MULTILINE)) else []
     blocks += _tables("Layers", ("layer", "type", "direction", "pitch", "width"), layers, is_followed)
+    blocks += _show_rules(rules) if blocks else []
     blocks += _tables("Sites", ("site", "class", "size"), [site[:3] for site in sites], is_followed)
     blocks += _tables("Macros", ("macro", "class", "size", "pins"), [macro[:4] for macro in macros], is_followed)
     return Parsed("", _show(blocks), "" if is_followed else _NOT_FOLLOWED)
+
+
+def _show_rules(rules: dict[str, list[str]]) -> Iterator[Block]:
+    """The statements of each layer under its name; those of which the table of layers says all are left out."""
+    for name, lines in rules.items():
+        if len(lines) > 1:
+            more = [f"{CUT.strip()} and {len(lines) - MAX_RULE_LINES} more"] if len(lines) > MAX_RULE_LINES else []
+            yield Block("code", fence_code([*lines[:MAX_RULE_LINES], *more]), ("Layers", name))
 
 
 def _note_macro(keyword: str, rest: list[str], macro: list[str], pins: list[str]) -> None:
@@ -175,7 +192,8 @@ def _parse_liberty(text: str, is_whole: bool) -> Parsed:
 
     is_followed = is_whole and found.is_followed
     groups = [
-        f"{count} groups {name}" if is_followed else f"groups {name}" for name, count in sorted(found.groups.items())
+        f"{count} group{'s' if count > 1 else ''} {name}" if is_followed else f"groups {name}"
+        for name, count in sorted(found.groups.items())
     ]
     blocks = [Block("prose", f"Liberty library {found.names[-1]}.", ()), *_header([*found.header, *groups])]
     blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), found.cells, is_followed)
@@ -230,6 +248,6 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
     is_followed &= not is_open
     unknown = "Some of the nets; how many there are is not known, since the file was not followed to its end."
-    counted = f"{nets} nets." if is_followed else unknown
+    counted = f"{nets} net{'s' if nets > 1 else ''}." if is_followed else unknown
     blocks = [*_header(header), *([Block("prose", counted, ("Nets",))] if nets else [])] if is_spef else []
     return Parsed(design, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

@@ -31,6 +31,7 @@ from rag.formats.markdown import parse_markdown
 from rag.formats.notebook import parse_notebook
 from rag.formats.pdf import parse_pdf
 from rag.formats.plain_text import parse_text
+from rag.formats.pod import parse_perl
 from rag.formats.python_code import parse_python
 from rag.formats.rst import parse_rst
 from rag.formats.script import parse_script
@@ -64,8 +65,8 @@ class Format:
     parse_pictures: Callable[[bytes, str], Parsed] | None = None
 
 
-def _code(name: str, parse_code: Callable[[str, str], Parsed]) -> Format:
-    return Format(name, partial(_call_code, parse_code, name.lower()), keeps_name=True)
+def _code(name: str, parse_code: Callable[[str, str], Parsed], language: str = "") -> Format:
+    return Format(name, partial(_call_code, parse_code, language or name.lower()), keeps_name=True)
 
 
 def _call_code(parse_code: Callable[[str, str], Parsed], language: str, text: str) -> Parsed:
@@ -137,9 +138,10 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
     **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc", ".do"), _code("Tcl", parse_script)),
     **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
-    **dict.fromkeys((".pl", ".pm"), _code("Perl", parse_script)),
+    **dict.fromkeys((".pl", ".pm", ".pod"), _code("Perl", parse_perl)),
     **dict.fromkeys((".il", ".ils"), _code("SKILL", parse_script)),
-    **dict.fromkeys((".sp", ".spi", ".spice", ".cir", ".ckt", ".cdl", ".scs"), _code("SPICE", parse_script)),
+    **dict.fromkeys((".sp", ".spi", ".spice", ".cir", ".ckt", ".cdl"), _code("SPICE", parse_script)),
+    ".scs": _code("SPICE", parse_script, "spectre"),
     **dict.fromkeys((".drc", ".lvs", ".svrf", ".rul", ".rules", ".lydrc", ".lylvs", ".lym"), _DECK),
     **dict.fromkeys((".tf", ".tech", ".itf", ".ict", ".map", ".layermap", ".lyp"), _TECHNOLOGY),
     ".ys": _code("Yosys", parse_script),

@@ -16,9 +16,18 @@ from rag.design.protected import hide_encrypted
 # About as many lines as a chunk of the default size holds. Pieces end at blank lines, so that cuts fall between
 # statements.
 PIECE_LINES = 24
-_COMMENT = {"vhdl": "--", "verilog": "//", "systemverilog": "//", "skill": ";", "spice": "*", "svrf": "//"}
+_COMMENT = {
+    "vhdl": "--",
+    "verilog": "//",
+    "systemverilog": "//",
+    "skill": ";",
+    "spice": "*",
+    "spectre": "//",
+    "svrf": "//",
+}
 _WITHOUT_KIND = {"svrf": "rule"}  # what a heading calls a part whose language has no word for it; else "function"
 _RULER = re.compile(r"\s*([^\w\s])\1*[^\w\s]?\s*")  # one sign repeated, which only decorates
+_DECORATION = re.compile(r"^([-=*#~_+])\1{2,}\s+(?=\w)|(?<=\w)\s+([-=*#~_+])\2{2,}$")  # around a title
 _ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
 _STARTS = {
     "tcl": re.compile(r"\s*(?P<kind>proc)\s+(?P<name>[^\s{}]+)"),
@@ -30,7 +39,8 @@ _STARTS = {
     "perl": re.compile(r"\s*(?P<kind>sub)\s+(?P<name>[\w:]+)"),
     "skill": re.compile(r"\s*\(?\s*(?P<kind>procedure|defun|defmethod|define)\s*\(?\s*(?P<name>[\w:-]+)"),
     "spice": re.compile(r"\s*\.?(?P<kind>subckt|model)\s+(?P<name>[^\s(]+)", re.IGNORECASE),
-    "svrf": re.compile(r"\s*(?P<name>[\w.:\"-]+)\s*\{"),
+    "spectre": re.compile(r"\s*(?:inline\s+)?(?P<kind>subckt|model)\s+(?P<name>[^\s(]+)"),
+    "svrf": re.compile(r"\s*(?:(?P<kind>rule|DMACRO)\s+)?(?P<name>[\w.:\"-]+)(?(kind)[^{]*|\s*)\{", re.IGNORECASE),
     "techfile": re.compile(r"\s*(?P<kind>[A-Za-z]\w*)\s+\"?(?P<name>[\w.-]+)\"?\s*\{"),
     "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
 }
@@ -114,8 +124,8 @@ def clean_comment(lines: list[str], mark: str) -> str:
     texts = [
         re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")
     ]
-    kept = ["" if _RULER.fullmatch(text) else text for text in texts]
-    return re.sub(r"\n{3,}", "\n\n", "\n".join(kept)).strip("\n")
+    kept = ["" if _RULER.fullmatch(text) else _DECORATION.sub("", text) for text in texts]
+    return re.sub(r"\n{3,}", "\n\n", "\n".join(dedent_lines(kept)))
 
 
 def _take_comment(loose: list[str], language: str) -> str:
@@ -181,13 +191,17 @@ def _find_vhdl_ends(lines: list[str]) -> list[int]:
 def _find_spice_ends(lines: list[str]) -> list[int]:
     """For each line, the position after the next `.ends`, or after the lines that go on a model; or 0."""
     ends = [0] * len(lines)
-    following, going_on = 0, len(lines)
+    following, going_on, closing = 0, 0, 0
     for at in range(len(lines) - 1, -1, -1):
+        goes_on = at + 1 < len(lines) and (lines[at + 1].startswith("+") or lines[at].endswith("\\"))
+        going_on = going_on if goes_on else at + 1
         following = at + 1 if re.match(r"\s*\.?ends\b", lines[at], re.IGNORECASE) else following
-        is_model = re.match(r"\s*\.?model\b", lines[at], re.IGNORECASE)
-        ends[at] = going_on if is_model else following
-        going_on = going_on if lines[at].startswith("+") else at
+        closing = at + 1 if lines[at].lstrip().startswith("}") else closing
+        if re.match(r"\s*\.?model\b", lines[at], re.IGNORECASE):
+            ends[at] = closing if lines[at].endswith("{") and closing else going_on
+        else:
+            ends[at] = following
     return ends
 
 
-_ENDS = {"vhdl": _find_vhdl_ends, "spice": _find_spice_ends}
+_ENDS = {"vhdl": _find_vhdl_ends, "spice": _find_spice_ends, "spectre": _find_spice_ends}

@@ -19,7 +19,7 @@ from rag.design.protected import hide_encrypted
 from rag.formats.script import clean_comment, code_pieces, parse_script
 
 # The first is also the syntax of interfaces, programs and packages.
-_DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax"}
+_DEFINITIONS = {"ModuleDeclarationSyntax", "ClassDeclarationSyntax", "UdpDeclarationSyntax"}
 _DIRECTION = re.compile(r"\b(?:input|output|inout|ref)\b")
 _COMMENTS = re.compile(r"/\*.*?(?:\*/|\Z)|//[^\n]*", re.DOTALL)
 MAX_PORTS = 500  # a pad ring has some hundred; a longer list says nothing to a reader
@@ -110,6 +110,8 @@ def _read_header(node: Any) -> tuple[str, str, tuple[tuple[str, str], ...]]:
     """Keyword, name and ports. A port without a direction of its own has that of the one before it."""
     if type(node).__name__ == "ClassDeclarationSyntax":
         return "class", node.name.valueText, ()
+    if type(node).__name__ == "UdpDeclarationSyntax":
+        return "primitive", node.name.valueText, ()
     header = node.header
     found: list[tuple[str, str]] = []
     if type(header.ports).__name__ == "AnsiPortListSyntax":
@@ -143,7 +145,8 @@ def _split_comment(lines: list[str]) -> tuple[list[str], str]:
     start = end
     while start and lines[start - 1].lstrip().startswith("//"):
         start -= 1
-    if start == end and end and lines[end - 1].rstrip().endswith("*/"):
+    is_remark = start == end and end and lines[end - 1].rstrip().endswith("*/")
+    if is_remark and not lines[end - 1].lstrip().startswith("/* [encrypted"):
         start -= 1
         while start and "/*" not in lines[start]:
             start -= 1
