@@ -21,6 +21,10 @@ KANJI = "設計規則 電源配線 最小幅 検証\n"
 KOREAN = "배선의 최소 폭은 0.14 um 입니다. 설계 규칙을 확인하십시오.\n"
 TAIWAN = "佈局階段的目標密度建議為零點六五。請使用設計規則檢查。\n"
 RUSSIAN = "Минимальная ширина проводника равна 0,14 мкм. Проверьте правила проектирования перед отправкой.\n"
+CZECH = "Nejmenší šířka vodiče je 0,14 µm. Příliš úzké vodiče způsobují chyby; opravte je. Žádné další meze nejsou.\n"
+POLISH = "Minimalna szerokość ścieżki wynosi 0,14 µm. Zbyt wąskie ścieżki powodują błędy, więc można zacząć.\n"
+HALF_KANA = "# 配線の幅を設定する\nset width 0.14\n# ｱﾝﾃﾅ ﾁｪｯｸ\n"
+FRENCH = "La règle précédente s'applique déjà: vérifiez après chaque étape, où le réseau est très chargé.\n"
 BUS = "The bus is 3 µs late.\n"
 
 
@@ -32,6 +36,10 @@ BUS = "The bus is 3 µs late.\n"
         (BUS, "cp1252", "windows-1252"),
         ("Pin;Größe\nVDD;1,6 µm\n", "cp1252", "windows-1252"),
         ("“Quoted” — and – dashed… it’s 5 µm wide.\n", "cp1252", "windows-1252"),
+        (FRENCH, "cp1252", "windows-1252"),
+        (CZECH, "cp1250", "windows-1250"),
+        (POLISH, "cp1250", "windows-1250"),
+        (HALF_KANA, "cp932", "Shift-JIS"),
         (CHINESE, "gbk", "GBK"),
         (JAPANESE, "shift_jis", "Shift-JIS"),
         (KANJI, "shift_jis", "Shift-JIS"),

@@ -138,6 +138,9 @@ def test_a_myst_code_block_is_code_and_a_toctree_is_nothing() -> None:
 
 
 def test_placeholders_in_angle_brackets_survive_where_html_tags_do_not() -> None:
+    assert (
+        parse_markdown("| a | b |\n|---|---|\n| 1<br>2 | c |\n").blocks[0].text == "| a | b |\n|---|---|\n| 1 2 | c |"
+    )
     assert parse_markdown("Give <module> a <b>name</b> &amp; more.").blocks[0].text == "Give <module> a name & more."
 
 

@@ -36,6 +36,7 @@ def test_a_list_table_has_a_row_for_each_outer_item(text: str, rows: list[list[s
     ("text", "options", "rows"),
     [
         ("a, b\nc, d", {}, [["a", "b"], ["c", "d"]]),
+        ("M1      0.1", {"delim": "tab", "header": '"Layer"      "Min"'}, [["Layer", "Min"], ["M1", "0.1"]]),
         ('"one, two", b', {}, [["one, two", "b"]]),
         ('"say ""x""", b', {}, [['say "x"', "b"]]),
         ("a, b", {"header": "H1, H2"}, [["H1", "H2"], ["a", "b"]]),

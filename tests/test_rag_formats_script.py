@@ -141,6 +141,7 @@ def test_a_body_on_the_next_line_and_arguments_alone_on_the_first() -> None:
         ("(defun f (x)\n  (g x)\n", "skill", [()]),
         ("sub f {\n  1;\n}\nf();\n", "perl", [("sub f",), ()]),
         ("sub f\n{\n  1;\n}\n", "perl", [("sub f",)]),
+        ("entity e is port (a : in bit); end entity;\nx\nend y;\n", "vhdl", [("entity e",), ()]),
     ],
 )
 def test_parts_of_other_languages_stand_under_their_names(
@@ -170,6 +171,7 @@ def test_long_code_is_cut_at_blank_lines_into_pieces() -> None:
         (["#!/bin/sh", "#########", "# Title", "#", "# Text", "#---"], "#", "Title\n\nText"),
         (["// one", "//   two", "//!< three"], "//", "one\n  two\nthree"),
         (["-- Counter", "--"], "--", "Counter"),
+        (["#: Switches it on."], "#", "Switches it on."),
         (["//  Deck", "// ---- metal 1 -----", "//   -a  b"], "//", " Deck\nmetal 1\n  -a  b"),
     ],
 )

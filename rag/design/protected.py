@@ -31,7 +31,7 @@ def hide_encrypted(text: str, opening: str = "/* ", closing: str = " */") -> str
     position = 0
     while begin := _BEGIN.search(text, position):
         line_start = text.rfind("\n", 0, begin.start()) + 1
-        if any(mark in text[line_start : begin.start()] for mark in ("//", "--")):  # a remark about such parts
+        if _is_said(text[line_start : begin.start()]):
             kept.append(text[position : begin.end()])
             position = begin.end()
             continue
@@ -41,6 +41,12 @@ def hide_encrypted(text: str, opening: str = "/* ", closing: str = " */") -> str
         kept += [text[position : begin.start()], opening, _describe(body), closing]
         position = stop
     return "".join([*kept, text[position:]])
+
+
+def _is_said(before: str) -> bool:
+    """Whether what follows on this line stands in a remark or a string, which only speak of encrypted parts."""
+    in_string = bool(before.replace('\\"', "").count('"') % 2)
+    return in_string or "//" in before or "--" in before or before.rfind("/*") > before.rfind("*/")
 
 
 def _describe(body: str) -> str:

@@ -27,6 +27,9 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
 )
+# š and ž, and what ą, ł and ż would be in a word of a western language: ¹, ³ and ¿
+_EASTERN = re.compile(rb"[\x8a\x8e\x9a\x9e]|(?<=[a-z])[\xb9\xb3\xbf\xbc\xbe](?=[a-z])")
+_EASTERN_SHARE = 0.03  # of the foreign letters; Czech and Polish have more than twice as many
 _ALPHABETS = ("cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256")
 _NAMES = {
     "gb18030": "GBK",
@@ -164,7 +167,7 @@ def _wide_codecs(sample: bytes) -> Iterator[str]:
         found = pairs[codec]
         return sum(1 for pair in found if is_common.fullmatch(pair)) / len(found) if found else 0.0
 
-    if share("cp932", re.compile(rb"[\x82\x83].")) > 0.1 and share("cp932", _SJIS) > _COMMON_SHARE:
+    if share("cp932", re.compile(rb"[\x82\x83].")) > 0.1 and share("cp932", _SJIS_KANA) > _COMMON_SHARE:
         yield "cp932"
     if share("euc_jp", re.compile(rb"[\xa4\xa5].")) > 0.1 and share("euc_jp", _EUC) > _COMMON_SHARE:
         yield "euc_jp"
@@ -178,6 +181,7 @@ def _wide_codecs(sample: bytes) -> Iterator[str]:
 
 
 _SJIS = re.compile(rb"[\x81-\x83\x88-\x97].", re.DOTALL)
+_SJIS_KANA = re.compile(rb"[\x81-\x83\x88-\x97].|[\xa1-\xdf]", re.DOTALL)  # with letters of half a width
 _EUC = re.compile(rb"[\xa1-\xa5\xb0-\xcf][\xa1-\xfe]")
 _GB2312 = re.compile(rb"[\xa1-\xa3\xb0-\xd7][\xa1-\xfe]")
 _BIG5 = re.compile(rb"[\xa1-\xa3\xa4-\xc6].", re.DOTALL)
@@ -201,6 +205,7 @@ def _ask_statistics(sample: bytes) -> str:
     runs = _FOREIGN.findall(sample)
     letters = sum(map(len, runs))
     if letters < _LETTERS_ASKED or letters < 2 * len(runs):  # single foreign letters among ASCII ones are Latin
-        return "cp1252"
+        eastern = len(_EASTERN.findall(sample))
+        return "cp1250" if eastern > 1 and eastern > _EASTERN_SHARE * letters else "cp1252"
     best = from_bytes(sample, cp_isolation=list(_ALPHABETS), preemptive_behaviour=False).best()
     return best.encoding if best else "cp1252"

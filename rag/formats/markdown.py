@@ -72,6 +72,7 @@ _TAG_NAMES = (
     r"table|tbody|td|th|thead|tr|ul"
 )
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
+_BREAK = re.compile(r"[ \t]*<br\s*/?>(?!\s*\n)[ \t]*", re.IGNORECASE)
 _RAISED = re.compile(r"<(?P<kind>su[bp])>(?P<letters>[^<>\n]{1,100})</(?P=kind)>", re.IGNORECASE)
 # `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
 _MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")
@@ -295,7 +296,7 @@ def clean_inline(text: str) -> str:
     text = _LINK.sub(r"\1", _IMAGE.sub(r"\1", text))
     text = _MYST_LAST_NAME.sub(r"`\1`", text)
     text = _MYST_TARGET.sub("", _MYST_ROLE.sub("", _MYST_TARGET_ROLE.sub(r"\1", text)))
-    text = write_raised(_RAISED.sub(_mark, text))
+    text = _BREAK.sub(" ", write_raised(_RAISED.sub(_mark, text)))
     return html.unescape(_TAG.sub("", text))
 
 

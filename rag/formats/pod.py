@@ -1,6 +1,8 @@
 """Perl with its documentation (POD) to blocks: sections and options as headings, prose without marks, the code between.
 
-parse_perl("=head1 OPTIONS\n\n=item B<-n>\n\nA number.\n\n=cut\n", "perl").blocks[0].heading_path == ("OPTIONS", "-n")
+It knows the marks of perlpod, and runs nothing.
+
+    clean("B<-n> shows C<N> rules") == "-n shows `N` rules"
 """
 
 from __future__ import annotations

@@ -42,8 +42,10 @@ def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[lis
     """The rows of a `csv-table`, with those of its `:header:` before them; [] where they are no such values."""
     mark = options.get("delim", ",").strip() or ","
     mark = _MARKS.get(mark.lower(), mark)
-    if mark == TAB and not any(TAB in line for line in lines):
+    heads = options.get("header") or ""
+    if mark == TAB and not any(TAB in line for line in lines):  # tabs became blanks
         lines = [re.sub(r" {2,}", TAB, line) for line in lines]
+        heads = re.sub(r" {2,}|(?<=\") +(?=\")", TAB, heads)
     quote = (options.get("quote") or '"').strip()
     if len(mark) != 1 or len(quote) != 1:
         return []
@@ -55,7 +57,7 @@ def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[lis
             )
             if any(cell.strip() for cell in row)
         ]
-        header = next(csv.reader([options.get("header") or ""], delimiter=mark, skipinitialspace=True), [])
+        header = next(csv.reader([heads], delimiter=mark, skipinitialspace=True), [])
         if mark != "," and len(header) == 1 < max(map(len, body), default=0):  # of other signs than the rows
             header = next(csv.reader([options["header"]], skipinitialspace=True), [])
     except csv.Error:

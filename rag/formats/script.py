@@ -48,7 +48,7 @@ _STARTS = {
 
 def parse_script(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file: a comment is prose, the lines below it are code. Never fails."""
-    text = hide_encrypted(text, "-- ", "") if language == "vhdl" else text
+    text = hide_encrypted(text, "-- ", "\n") if language == "vhdl" else text
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
     depths = _count_braces(lines, "()" if language == "skill" else "{}")
@@ -120,7 +120,7 @@ def split_comment(lines: list[str], language: str) -> tuple[str, list[str]]:
 
 def clean_comment(lines: list[str], mark: str) -> str:
     """Comment lines without their marks, rulers and the first line of a script (`#!`); "" where nothing is left."""
-    opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]* ?")
+    opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]*{':?' if mark == '#' else ''} ?")
     texts = [
         re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")
     ]
@@ -184,7 +184,7 @@ def _find_vhdl_ends(lines: list[str]) -> list[int]:
     following = 0
     for at in range(len(lines) - 1, -1, -1):
         following = at + 1 if re.match(r"end\b[^;]*;", lines[at], re.IGNORECASE) else following
-        ends[at] = following
+        ends[at] = at + 1 if _WHOLE_UNIT.search(lines[at]) else following
     return ends
 
 
@@ -204,4 +204,5 @@ def _find_spice_ends(lines: list[str]) -> list[int]:
     return ends
 
 
+_WHOLE_UNIT = re.compile(r"\bis\b.*\bend(?:\s+\w+){0,2}\s*;\s*(?:--.*)?$", re.IGNORECASE)  # on one line
 _ENDS = {"vhdl": _find_vhdl_ends, "spice": _find_spice_ends, "spectre": _find_spice_ends}

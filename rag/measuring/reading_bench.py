@@ -25,20 +25,13 @@ from rag.command_line import run_module
 from rag.documents import Document
 from rag.embedding.embedder import Embedder, TextEmbedder
 from rag.index.cutting import Cutter
+from rag.measuring import made_documents
+from rag.measuring.made_documents import WORDS, sentences, zip_parts
 from rag.settings import RagSettings
 from rag.sources.sandbox import Sandbox
 
 SIZES_MB = (1.0, 2.0, 4.0)
-PAGED = ("pdf", "docx")  # their bytes are pages and XML: a tenth of the size is as much work
-_WORDS = """
-antenna buffer clock delay diode driver fanout floorplan gate hold inserts layer macro net path pin placement power
-repairs report reset router scan setup slack slew synthesis timing tree via violation wire with the of for from that
-""".split()
-
-
-def sentences(chance: random.Random, count: int) -> str:
-    """So many sentences of ten words."""
-    return " ".join(f"{' '.join(chance.choices(_WORDS, k=10)).capitalize()}." for _ in range(count))
+PAGED = ("pdf", "docx", "xlsx", "odt", "pptx")  # their bytes are pages and XML: a tenth of the size is as much work
 
 
 def _markdown(chance: random.Random, number: int) -> str:
@@ -88,14 +81,16 @@ SECTIONS: dict[str, Callable[[random.Random, int], str]] = {
     "spef": lambda chance, number: f"*D_NET n{number} 0.5\n*CONN\n*I a:{number} I\n*CAP\n1 a:{number} 0.5\n*END\n",
     "docx": _word_paragraphs,
     "pdf": lambda chance, number: f"BT /F1 9 Tf 50 {750 - number % 60 * 12} Td ({sentences(chance, 1)}) Tj ET\n",
-    "words.txt": lambda chance, number: f"{chance.choice(_WORDS)} ",  # no sentence, no line
+    "words.txt": lambda chance, number: f"{chance.choice(WORDS)} ",  # no sentence, no line
     "letters.txt": lambda chance, number: "a\n",
     "paragraphs.txt": lambda chance, number: "a\n\n",
     "word.txt": lambda chance, number: "aGVsbG8",  # base64
     "list.md": lambda chance, number: f"- w{number}\n",
     "cells.md": lambda chance, number: f"| w{number} | b |\n",
+    **made_documents.SECTIONS,
 }
 _FRAMES = {
+    **made_documents.FRAMES,
     "md": ("# Manual\n\n", ""),
     "cells.md": ("| a | b |\n|---|---|\n", ""),
     "html": ("<title>Manual</title>", ""),
@@ -118,6 +113,8 @@ def make_content(kind: str, size: int) -> bytes:
     text = "".join([*parts, after])
     if kind == "pdf":
         return _pdf_of(parts)
+    if kind in ("xlsx", "odt", "pptx"):
+        return zip_parts(kind, text)
     return _docx_of(text) if kind == "docx" else text.encode()
 
 
