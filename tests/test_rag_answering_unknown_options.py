@@ -84,6 +84,12 @@ def test_what_is_known_or_named_or_of_no_known_command_is_not_denied(index: Retr
     assert find_unknown_option(question, index) is None
 
 
+def test_the_denial_names_the_option_that_is_spelled_like_it(index: Retriever) -> None:
+    unknown = find_unknown_option("route_nets -layer M1", index)
+    assert unknown
+    assert "no option `-layer`; the nearest is `-layers`. The options" in deny(unknown).text
+
+
 def test_the_denial_names_the_options_there_are_and_their_place(index: Retriever) -> None:
     unknown = find_unknown_option("route_nets -timing_driven", index)
     assert unknown

@@ -14,7 +14,7 @@ from rag.embedding import embeddings_api
 from rag.embedding.embedder_choice import open_embedder
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
-from rag.search.missing import Missing
+from rag.search.missing import Misnamed, Missing
 from rag.search.retriever import Comparison, Retriever
 from rag.settings import RagSettings
 from serve.answers.chat import Grounded, find_passages, ground
@@ -102,7 +102,7 @@ class CountingSearcher:
         self.queries.append(query)
         return self.retriever.search(query, top_k)
 
-    def missing(self, query: str) -> Missing | None:
+    def missing(self, query: str) -> Misnamed | Missing | None:
         return self.retriever.missing(query)
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:

@@ -16,7 +16,7 @@ from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 
 from rag.documents import Hit, describe_place
-from rag.search.missing import Missing
+from rag.search.missing import Misnamed, Missing
 
 SYSTEM = "You are a chip-design assistant. Answer the question using only the context."
 RULES = (
@@ -32,6 +32,7 @@ NOTHING_FOUND = (
     "I found nothing about this in the indexed documents ({collections}), so I do not answer from memory. {missing}"
     "Ask with the name of the command, option or message, or add documents that cover it."
 )
+MISNAMED = "No passage holds `{name}`; is it {near} that you mean? "
 MISSING = '`{name}` stands in "{place}", but no passage that names it speaks of {words}. '
 
 DENIAL = "The indexed documents give "  # the beginning of a denial (rag.answering.unknown_options)
@@ -46,10 +47,12 @@ class Prompt:
     hits: tuple[Hit, ...]
 
 
-def nothing_found(collections: Iterable[str], missing: Missing | None = None) -> str:
+def nothing_found(collections: Iterable[str], missing: Misnamed | Missing | None = None) -> str:
     """The answer when the search returned no hit; it names what was searched and, where known, what is missing."""
     described = ""
-    if missing:
+    if isinstance(missing, Misnamed):
+        described = MISNAMED.format(name=missing.name, near=" or ".join(f"`{name}`" for name in missing.near))
+    elif missing:
         chunk = missing.chunk
         place = " ".join(f"{chunk.collection} > {describe_place(chunk.title, chunk.heading_path)}".split())
         described = MISSING.format(name=missing.name, place=place, words=", ".join(missing.words))

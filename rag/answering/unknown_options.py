@@ -13,6 +13,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 from dataclasses import dataclass
+from difflib import get_close_matches
 from itertools import islice
 from typing import Protocol
 
@@ -88,7 +89,10 @@ def deny(unknown: UnknownOption) -> QuotedAnswer:
     listed = ", ".join(options[:OPTIONS_SHOWN])
     if more := len(unknown.command.options) - len(options[:OPTIONS_SHOWN]):
         listed += f" and {more} more"
-    said = f"{DENIAL}`{unknown.command.name}` no option `{unknown.option}`. The options that they give it: {listed}."
+    near = get_close_matches(unknown.option, [option.name for option in unknown.command.options], 1)
+    nearest = f"; the nearest is `{near[0]}`" if near else ""
+    said = f"{DENIAL}`{unknown.command.name}` no option `{unknown.option}`{nearest}. "
+    said += f"The options that they give it: {listed}."
     numbers = range(1, len(unknown.hits) + 1)
     text = f"{said}\n\n**{name_place(unknown.hits[0].chunk)}** {' '.join(f'[{number}]' for number in numbers)}"
     return QuotedAnswer(text, tuple(Citation(number, 0, len(text)) for number in numbers))

@@ -27,7 +27,7 @@ from rag.index.generation import Index
 from rag.index.manifest import MANIFEST
 from rag.index.selection import select_collections
 from rag.reference.cards import Reference
-from rag.search.missing import Missing
+from rag.search.missing import Misnamed, Missing
 from rag.search.retriever import Comparison, NoTokens, Retriever
 from rag.settings import RagSettings
 
@@ -81,7 +81,7 @@ class NoIndex(NoTokens):
         """Nothing is found."""
         return []
 
-    def missing(self, query: str) -> Missing | None:
+    def missing(self, query: str) -> Misnamed | Missing | None:
         """Nothing is known of any name."""
         return None
 

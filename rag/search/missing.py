@@ -1,19 +1,26 @@
-"""What of a question no passage has: an exact name that is known, and the words beside it that are not.
+"""What of a question no passage has: an exact name, or the words beside one that is known.
 
-"What is the jitter of icepll" finds pages on `icepll`, none of which speaks of jitter. It searches nothing else.
+"What is the jitter of icepll" finds pages on `icepll`, none of which speaks of jitter; "repair_antenas" finds none, and
+means another name. It searches nothing else.
 
     find_missing("jitter of icepll -o", bm25, chunks)  # Missing("icepll", its best chunk, ("jitter",))
+    find_misnamed("what does repair_antenas do", bm25, reference)  # Misnamed("repair_antenas", ("repair_antennas",))
 """
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
+from difflib import SequenceMatcher
+from itertools import islice
 
 from rag.documents import Chunk
 from rag.index.bm25 import ASKING_WORDS, Bm25Index, find_tokens, is_identifier, tokenize
+from rag.reference.cards import Reference
 
 MOST_TOKENS = 25  # of a question: a pasted log has words of all kinds
+MOST_LOOKED_UP = 4  # unknown names: a pasted log has hundreds
+NEAR = 0.85  # how much alike two names are that differ by a slip or two, of 1
 MOST_MISSING = 4  # words: where more are missing, it asks for something else than what the name stands for
 
 
@@ -24,6 +31,27 @@ class Missing:
     name: str
     chunk: Chunk
     words: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Misnamed:
+    """A name as the question writes it, which no passage holds, and the described names that are spelled nearly so."""
+
+    name: str
+    near: tuple[str, ...]
+
+
+def find_misnamed(query: str, bm25: Bm25Index, reference: Reference) -> Misnamed | None:
+    """The question's first unknown name that a described one is spelled like; None where there is no such."""
+    unknown = (token for token in find_tokens(query) if is_identifier(token) and not bm25.count_with(token.lower()))
+    for token in islice(unknown, MOST_LOOKED_UP):
+        if near := [name for name in reference.near(token) if _are_alike(token.lower(), name.lower())]:
+            return Misnamed(token, tuple(near))
+    return None
+
+
+def _are_alike(one: str, other: str) -> bool:
+    return SequenceMatcher(None, one, other).ratio() >= NEAR
 
 
 def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk]) -> Missing | None:

@@ -32,7 +32,7 @@ from rag.reference.cards import Reference
 from rag.search.copies import fold_copies
 from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import Judge, most_with_rare_name
-from rag.search.missing import Missing, find_missing
+from rag.search.missing import Misnamed, Missing, find_misnamed, find_missing
 from rag.search.query import strip_small_talk, without_design
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import Evidence
@@ -275,12 +275,14 @@ class Retriever:
         query = self.clean(query)
         return self._judge.find_evidence(query, self._ranker.rank(query), by_token=by_token, is_read=is_read)
 
-    def missing(self, query: str) -> Missing | None:
-        """A known name of the question with the words that no passage beside it has; None where there is no such.
+    def missing(self, query: str) -> Misnamed | Missing | None:
+        """A name of the question that is spelled nearly as one that is described, or a known one with missing words.
 
-        Raises EmptyQuery.
+        None where there is no such. Raises EmptyQuery, IndexCorrupt.
         """
-        return find_missing(without_design(self.clean(query)), self._index.bm25, self._index.chunks)
+        query = without_design(self.clean(query))
+        misnamed = find_misnamed(query, self._index.bm25, self.reference)
+        return misnamed or find_missing(query, self._index.bm25, self._index.chunks)
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides.

@@ -21,7 +21,7 @@ from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.judging import HITS_READ
-from rag.search.missing import Missing
+from rag.search.missing import Misnamed, Missing
 from rag.search.pasted_log import condense_paste
 from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
 from serve.answers.guidance import guide
@@ -56,8 +56,8 @@ class Searcher(Comparer, Describer, Protocol):
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none if nothing is relevant."""
 
-    def missing(self, query: str) -> Missing | None:
-        """A known name of the question with words that no passage beside it has."""
+    def missing(self, query: str) -> Misnamed | Missing | None:
+        """A misspelled name of the question, or a known one with words that no passage beside it has."""
 
 
 class Counter(Protocol):
