@@ -16,8 +16,8 @@ from merge.merging.companions import are_chat_parents, make_config, prepare_comp
 from merge.merging.merger import merge_parents
 from merge.merging.pairing import Pair, check_pair
 from merge.merging.verify import VerifyOptions, verify_checkpoint
-from merge.models.adapters import open_source
 from merge.models.checkpoint import Checkpoint
+from merge.models.folded import open_source
 from merge.recipe import Slice
 from merge.settings import MergeSettings
 from tests.tiny_models import WORDS, make_recipe, read_tensors, rewrite_config, write_llama, write_tokenizer

@@ -20,8 +20,9 @@ from merge.merging.card import render_card
 from merge.merging.merger import merge_parents
 from merge.merging.verify import VerifyOptions, verify_checkpoint
 from merge.models import adapters, folding
-from merge.models.adapters import Adapter, Alphas, FoldedCheckpoint, find_scale, find_unsupported
+from merge.models.adapters import Adapter, Alphas, find_scale, find_unsupported
 from merge.models.checkpoint import Checkpoint
+from merge.models.folded import FoldedCheckpoint
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS
 from merge.settings import MergeSettings
 from tests.rows import for_each

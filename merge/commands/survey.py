@@ -20,7 +20,7 @@ from merge.errors import TensorsOpposite
 from merge.merging.pairing import Pair
 from merge.merging.passes import Inputs, find_way, measure_inputs, open_inputs
 from merge.merging.plan import TensorPlan
-from merge.models.adapters import single_threaded_blas
+from merge.models.folded import single_threaded_blas
 from merge.models.layers import KINDS, Kind, find_kind, find_layer
 from merge.recipe import Parameters
 

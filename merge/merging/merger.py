@@ -47,8 +47,8 @@ from merge.merging.passes import Mapped, merge_tensor
 from merge.merging.piece_threads import PieceThreads
 from merge.merging.plan import FLOAT_NAMES, TensorPlan, make_plan
 from merge.merging.report import REPORT, MergeReport, OutputFile, find_key, is_same_merge, read_report
-from merge.models.adapters import open_source, single_threaded_blas
 from merge.models.beside import is_code
+from merge.models.folded import open_source, single_threaded_blas
 from merge.models.hashing import hash_file
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores

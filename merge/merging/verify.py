@@ -28,8 +28,8 @@ from merge.merging.pairing import Pair
 from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
 from merge.merging.report import FORMAT, describe_parents, find_versions, list_adapters, read_report
-from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, read_header, view_bytes
+from merge.models.folded import single_threaded_blas
 from merge.models.hashing import HEADER, NewHash, find_hash, hash_file, hash_span
 from merge.models.parents import Parents, Resolver, Say, count_cores
 from merge.recipe import MORE_SIDES, Recipe

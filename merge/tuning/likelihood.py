@@ -31,8 +31,8 @@ from merge.merging.companions import prepare_companions
 from merge.merging.pairing import Pair
 from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
-from merge.models.adapters import single_threaded_blas
 from merge.models.checkpoint import view_bytes
+from merge.models.folded import single_threaded_blas
 from merge.recipe import Recipe
 from merge.training.training import multiplies_bfloat16
 from merge.training.training_data import Example, plan_epoch

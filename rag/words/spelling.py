@@ -40,6 +40,7 @@ class Speller:
             return question
 
         def put_right(found: re.Match[str]) -> str:
+            """A word, or what it was meant to be."""
             word = found.group().lower()
             return found.group() if word in names else self._find_meant(word) or found.group()
 
