@@ -12,7 +12,7 @@ import torch
 from transformers import AutoModelForCausalLM
 
 from merge.arithmetic.geodesic import TensorResult
-from merge.commands.bench import kill_repeatedly, read_folder
+from merge.commands.kill_bench import kill_repeatedly, read_folder
 from merge.merging.card import render_card
 from merge.merging.journal import JOURNAL, Journal, is_taken_up
 from merge.merging.merger import Watcher, merge_parents
