@@ -35,6 +35,7 @@ def speller() -> Speller:
         ("nwtlist overfloe", "netlist overflow"),  # the letter beside it, in words that no dictionary has
         ("Plcaer, plaacer: placerr?", "placer, placer: placer?"),
         ("taht file fomr", "that file form"),  # short words, where letters changed places
+        ("cels of the smal form", "cells of the small form"),  # or one is left out
         ("congstion", "congestion"),
         ("parasitcs", "parasitics"),  # a word by its stem
     ],

@@ -19,7 +19,7 @@ from spellchecker import SpellChecker
 from rag.index.bm25 import STOP_WORDS, Bm25Index
 
 LEAST_LETTERS = 4  # of a word: a shorter one is a slip away from too many others
-SHORT = 4  # of a word with so many letters only two that changed places: "algo" is not "also"
+SHORT = 4  # of a word with so many letters no letter was another one, or too many: "algo" is not "also"
 MOST_WORDS = 80  # of a question: a longer text was pasted
 LOOKED = 20  # passages with a stem, in which a word of it is looked for
 _BESIDE = r"\w$`'’/\\~=-"  # what makes a word a part of a name, or of a longer word
@@ -53,7 +53,7 @@ class Speller:
             return None
         slips = sorted(slip for slip in _english().edit_distance_1(word) if slip[:1] == word[0])
         if len(word) <= SHORT:
-            slips = [slip for slip in slips if sorted(slip) == sorted(word)]
+            slips = [slip for slip in slips if len(slip) > len(word) or sorted(slip) == sorted(word)]
 
         found: list[tuple[int, bool, str]] = []
         for slip, stem in zip(slips, stemmer.stemWords(slips), strict=True):
