@@ -46,7 +46,7 @@ dtype: bfloat16
         "<<: 3",
     ],
 )
-def test_what_is_no_yaml_is_one_sentence_that_names_the_file(tmp_path: Path, text: str) -> None:
+def test_what_is_not_yaml_is_one_sentence_that_names_the_file(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(RecipeError, match=r"c\.yml: is not valid YAML: ") as caught:
         read_yaml(tmp_path / "c.yml")
@@ -121,7 +121,7 @@ def test_a_recipe_that_is_there_is_never_written_over(tmp_path: Path) -> None:
 
 
 @for_each("text", ["", "5", "[]", "text", "{}", "merge_method: 5"])
-def test_yaml_that_is_no_configuration_is_refused_and_nothing_is_written(tmp_path: Path, text: str) -> None:
+def test_yaml_that_is_not_a_configuration_is_refused_and_nothing_is_written(tmp_path: Path, text: str) -> None:
     (tmp_path / "c.yml").write_text(text)
     with pytest.raises(RecipeError, match=r"c\.yml: "):
         convert([str(tmp_path / "c.yml"), "--out", str(tmp_path / "r.toml")])

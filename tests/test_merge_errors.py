@@ -103,7 +103,7 @@ def test_a_single_layer_keeps_its_number() -> None:
     assert over_layers([]) == []
 
 
-def test_numbers_that_are_no_layer_do_not_join_texts() -> None:
+def test_numbers_that_are_not_layer_do_not_join_texts() -> None:
     texts = ["tensor a has shape [4, 8]", "tensor a has shape [4, 9]", "tensor a.0 is odd", "tensor a.1 is odd"]
     assert over_layers(texts) == texts
 

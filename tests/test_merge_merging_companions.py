@@ -156,7 +156,7 @@ def test_a_parents_folder_is_found_through_its_adapter_too(tmp_path: Path) -> No
         )
 
 
-def test_all_files_of_the_chat_parent_that_are_no_weights_come_along(tmp_path: Path) -> None:
+def test_all_files_of_the_chat_parent_that_are_not_weights_come_along(tmp_path: Path) -> None:
     chip, chat = (write_llama(tmp_path / name, seed) for name, seed in (("chip", 1), ("chat", 2)))
     (chat / "additional_chat_templates").mkdir()
     wanted = ("image_processor.json", "tool.model", "LICENSE", "additional_chat_templates/tools.jinja")

@@ -244,7 +244,9 @@ def test_adapters_in_another_order_are_another_merge(tmp_path: Path) -> None:
         ("format", "6"),
     ],
 )
-def test_a_report_that_somebody_changed_is_no_merge_of_ours_and_no_crash(tmp_path: Path, key: str, value: Any) -> None:
+def test_a_report_that_somebody_changed_is_neither_a_merge_of_ours_nor_a_crash(
+    tmp_path: Path, key: str, value: Any
+) -> None:
     document: Any = json.loads(json.dumps(written(tmp_path, make_report(1.0))))
     assert is_same_merge(document, RECIPE, PARENTS, tmp_path)
     *path, last = key.split(".")

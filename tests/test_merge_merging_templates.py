@@ -77,7 +77,7 @@ def test_a_known_form_needs_its_tokens(tmp_path: Path, parents: dict[str, Path])
     assert run(sides, tmp_path / "out", "chatml") == "<|im_start|>user\nfix hold<|im_end|>\n"
 
 
-def test_a_text_that_is_no_template_is_refused(tmp_path: Path, parents: dict[str, Path]) -> None:
+def test_a_text_that_is_not_a_template_is_refused(tmp_path: Path, parents: dict[str, Path]) -> None:
     with pytest.raises(RecipeError, match=r"chat_template .* is not valid Jinja"):
         run(parents, tmp_path / "out", "{% for m in messages %}")
     for wrong in ("chatlm", "", 3):

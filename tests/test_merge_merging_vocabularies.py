@@ -86,7 +86,7 @@ def test_other_ways_to_cut_text_are_found(tmp_path: Path, change: Callable[[dict
         lambda made: made["model"].update(dropout=None, byte_fallback=False),
     ],
 )
-def test_the_same_cuts_written_otherwise_are_no_difference(
+def test_the_same_cuts_written_otherwise_are_not_difference(
     tmp_path: Path, change: Callable[[dict[str, Any]], Any]
 ) -> None:
     assert compare_cutting(*folders(tmp_path, change)) == []

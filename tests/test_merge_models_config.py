@@ -80,7 +80,7 @@ def test_a_setting_of_the_text_model_inside_another_is_found() -> None:
         (UNKNOWN, {"clamp": None, "inner_config": {"gain": 2, "act": "silu", "more": False}}),
     ],
 )
-def test_one_meaning_in_two_spellings_is_no_difference(config: dict[str, Any], changes: dict[str, Any]) -> None:
+def test_one_meaning_in_two_spellings_is_not_a_difference(config: dict[str, Any], changes: dict[str, Any]) -> None:
     assert compare({**config, **changes}, config) == []
     assert compare(config, {**config, **changes}) == []
 

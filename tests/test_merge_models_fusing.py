@@ -276,7 +276,7 @@ def test_what_is_not_known_exactly_is_refused_in_a_sentence(
     assert found.refused == {whole.name, *(each.name for each in apart)}
 
 
-def test_an_unknown_order_is_no_case_for_unmatched(tmp_path: Path) -> None:
+def test_an_unknown_order_is_not_a_case_for_unmatched(tmp_path: Path) -> None:
     sides = {side: write_llama(tmp_path / side, seed) for seed, side in enumerate(("chip", "chat"))}
     save(sides["chip"], fuse(read_tensors(sides["chip"]), QKV, "query_key_value"))
     for unmatched in ("refuse", "chat", "union"):

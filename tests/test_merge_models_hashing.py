@@ -28,7 +28,7 @@ def test_a_hash_of_an_older_report_is_sha256(tmp_path: Path) -> None:
     assert hash_file(tmp_path / "abc", HASHES["sha256"]) == expected
 
 
-def test_what_is_no_file_has_no_hash(tmp_path: Path) -> None:
+def test_what_is_not_a_file_has_no_hash(tmp_path: Path) -> None:
     with pytest.raises(CheckpointNotFound, match="does not exist"):
         hash_file(tmp_path / "none")
     with pytest.raises(CheckpointCorrupt, match="is not a plain file"):

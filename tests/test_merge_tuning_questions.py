@@ -169,7 +169,7 @@ def test_line_ends_of_every_kind_within_texts_and_after_lines_are_read(tmp_path:
 
 
 @for_each("raw", [b"\xff\xfe", b"{" * 100_000, b"[" * 100_000, b"NaN", b'"x"', b"5"])
-def test_bytes_that_are_no_questions_are_one_printable_line(tmp_path: Path, raw: bytes) -> None:
+def test_bytes_that_are_not_questions_are_one_printable_line(tmp_path: Path, raw: bytes) -> None:
     (tmp_path / "q.jsonl").write_bytes(raw)
     with pytest.raises(QuestionsUnusable) as caught:
         read_questions([tmp_path / "q.jsonl"])

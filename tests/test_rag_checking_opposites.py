@@ -36,7 +36,7 @@ def test_words_of_timing_power_and_order_are_there() -> None:
         assert other in OPPOSITE.get(one, ()), one
 
 
-def test_what_means_the_same_is_no_opposite() -> None:
+def test_what_means_the_same_is_not_an_opposite() -> None:
     """Opposites of opposites are of one side: none of them turns the other around."""
     for word, others in OPPOSITE.items():
         for same in {found for other in others for found in OPPOSITE[other]} - {word}:

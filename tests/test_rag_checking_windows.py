@@ -52,7 +52,7 @@ def test_sentences_that_follow_each_other_are_windows_together() -> None:
     assert texts(source("First it routes.\n\nThen it reports.")) == ["First it routes.", "Then it reports."]
 
 
-def test_a_long_paragraph_is_no_window_as_a_whole() -> None:
+def test_a_long_paragraph_is_not_a_window_as_a_whole() -> None:
     long = source(" ".join(f"Step number{number} runs." for number in range(PARAGRAPH + 1)))
     assert max(map(len, texts(long))) < len(long.text) / 2
 

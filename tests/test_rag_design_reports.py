@@ -52,7 +52,7 @@ def test_no_line_of_a_report_is_lost(text: str) -> None:
     assert set("ab1") & set(text) <= set(shown)
 
 
-def test_colours_of_a_terminal_are_no_text() -> None:
+def test_colours_of_a_terminal_are_not_text() -> None:
     (block,) = parse_report("\x1b[31mERROR\x1b[0m: overlap\x1b[K\nof \x1b[1;32mu1\x1b[m\n").blocks
     assert block.text == "ERROR: overlap\nof u1"
 

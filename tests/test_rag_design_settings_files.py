@@ -35,7 +35,7 @@ def test_short_settings_stay_together_with_their_comments() -> None:
 
 
 @for_each("line", ["A := b:c", "A ::= b", "A = b: c", "# a: b", "x: A = 1"])
-def test_an_assignment_in_a_makefile_is_no_target(line: str) -> None:
+def test_an_assignment_in_a_makefile_is_not_a_target(line: str) -> None:
     assert [block.heading_path for block in parse_settings(f"{line}\n\techo\n\techo\n", "make").blocks] == [()]
 
 
@@ -51,7 +51,7 @@ def test_json_shows_numbers_as_they_are_written() -> None:
     ]
 
 
-def test_json_records_become_a_table_and_what_is_no_json_stays_lines() -> None:
+def test_json_records_become_a_table_and_what_is_not_json_stays_lines() -> None:
     assert parse_json('[{"a": 1.50, "b": "x"}, {"b": null, "c": true}]').blocks[0].text == (
         "| a | b | c |\n| --- | --- | --- |\n| 1.50 | x |  |\n|  |  | true |"
     )
@@ -103,7 +103,7 @@ def test_small_parts_of_json_stay_together_above_the_large_ones() -> None:
 
 
 @for_each("text", ["null", "3", '"words"', "[]", "[1, 2]", "true", '{"a": NaN}', "[1, 2"])
-def test_json_that_is_no_object_is_shown_as_it_is(text: str) -> None:
+def test_json_that_is_not_an_object_is_shown_as_it_is(text: str) -> None:
     [block] = parse_json(text).blocks
     assert "".join(block.text.split()[1:-1]).replace(",", "") == "".join(text.split()).replace(",", "")
 

@@ -79,7 +79,7 @@ def test_lines_of_another_encoding_in_utf8_keep_their_signs() -> None:
 @for_each(
     "content", [b"a\0b", bytes(range(1, 256)) * 9, b"\x7fELF\x01\x02" + b"\0" * 90, b"\x89PNG\r\n\x1a\n\0\0\0\rIHDR"]
 )
-def test_what_is_no_text_is_called_binary(content: bytes) -> None:
+def test_what_is_not_text_is_called_binary(content: bytes) -> None:
     with pytest.raises(ParseFailed, match="binary, not text"):
         read_text(content)
 
@@ -132,7 +132,7 @@ def test_signs_that_end_lines_elsewhere_stay() -> None:
         (b"\x80 5", "€ 5", "windows-1252"),
     ],
 )
-def test_a_mark_at_the_beginning_is_no_text(content: bytes, text: str, encoding: str) -> None:
+def test_a_mark_at_the_beginning_is_not_text(content: bytes, text: str, encoding: str) -> None:
     assert read_text(content) == Decoded(text, encoding)
 
 

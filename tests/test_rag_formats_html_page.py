@@ -181,7 +181,7 @@ def test_a_table_of_ways_to_other_pages_and_pages_of_frames_are_left_out() -> No
     assert parse_html(frames).blocks == ()
 
 
-def test_a_logo_in_a_box_is_no_title_and_a_notice_of_rights_no_text() -> None:
+def test_a_logo_in_a_box_is_not_a_title_nor_a_notice_of_rights_text() -> None:
     body = (
         "<title>T</title><div class=logo><h1>Tool 8.1 Reference</h1></div><h1>route</h1><p>Routes.</p>"
         "<p>Copyright &copy; 2026 Example EDA. All rights reserved. Page 117</p><p>Copyright notices are checked.</p>"

@@ -28,7 +28,7 @@ def test_cells_of_an_old_notebook_are_found_in_its_worksheets() -> None:
 
 
 @for_each("text", ["{}", "[]", "no json", '{"cells": 3}', '{"cells": [1]}', "[" * 100_000])
-def test_what_is_no_notebook_is_named(text: str) -> None:
+def test_what_is_not_a_notebook_is_named(text: str) -> None:
     with pytest.raises(ParseFailed, match="no notebook: it has no cells"):
         parse_notebook(text)
 

@@ -311,7 +311,7 @@ def slides(canvas: Canvas) -> None:
         canvas.showPage()
 
 
-def test_boxes_around_the_parts_of_a_slide_are_no_table() -> None:
+def test_boxes_around_the_parts_of_a_slide_are_not_table() -> None:
     blocks = parse_pdf(draw(slides)).blocks
     assert {block.kind for block in blocks} == {"prose"}
     assert [block.heading_path for block in blocks][-1] == ("Route nets",)

@@ -115,7 +115,7 @@ def test_a_form_feed_and_signs_that_end_lines_elsewhere_shift_nothing() -> None:
 
 
 @for_each("text", ["def f(:\n", "print 'old'\n", "x = (\n", "a = 0777\n"])
-def test_a_file_that_is_no_python_of_today_is_code(text: str) -> None:
+def test_a_file_that_is_not_python_of_today_is_code(text: str) -> None:
     assert parse_python(text).blocks == (Block("code", f"```python\n{text.rstrip()}\n```", ()),)
 
 

@@ -150,7 +150,7 @@ def test_parts_of_other_languages_stand_under_their_names(
     assert [block.heading_path for block in parse_script(text, language).blocks] == paths
 
 
-def test_a_brace_alone_is_no_passage() -> None:
+def test_a_brace_alone_is_not_a_passage() -> None:
     text = "namespace eval ::flow {\n  variable a 1\n  proc b {} {\n    puts 1\n  }\n}\n"
     assert [block.text.split("\n")[-2].strip() for block in parse_script(text, "tcl").blocks] == ["variable a 1", "}"]
 

@@ -43,7 +43,7 @@ def test_words_in_unknown_elements_of_a_paragraph_stay_in_it() -> None:
         ("", "empty"),
     ],
 )
-def test_what_is_no_page_is_named(text: str, reason: str) -> None:
+def test_what_is_not_a_page_is_named(text: str, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):
         parse_xml(text.encode())
 

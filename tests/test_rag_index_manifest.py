@@ -164,7 +164,7 @@ def test_a_folder_without_an_index_says_how_to_build_one(tmp_path: Path) -> None
     "content",
     [b"", b"{", b"[1]", b"null", b'"text"', b"\xff\xfe", b'{"spec": 1}', b'{"spec": {"format": "4"}}', b"[" * 100_000],
 )
-def test_what_is_no_manifest_is_named_with_its_path(tmp_path: Path, content: bytes) -> None:
+def test_what_is_not_a_manifest_is_named_with_its_path(tmp_path: Path, content: bytes) -> None:
     (tmp_path / MANIFEST).write_bytes(content)
     with pytest.raises(IndexCorrupt, match=r"manifest\.json is not a manifest.*: build the index again"):
         read_manifest(tmp_path)

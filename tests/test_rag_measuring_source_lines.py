@@ -129,10 +129,10 @@ def test_deleted_text_notes_and_hidden_sheets_of_office_documents_have_their_rul
         ("a < b and c > d", ["a", "<", "b", "and", "c", ">", "d"]),
     ],
 )
-def test_marks_within_a_line_are_no_words_of_it(line: str, words: list[str]) -> None:
+def test_marks_within_a_line_are_not_words_of_it(line: str, words: list[str]) -> None:
     assert show_words(line).split() == words
 
 
-def test_what_is_no_text_is_refused() -> None:
+def test_what_is_not_text_is_refused() -> None:
     with pytest.raises(ParseFailed):
         read_lines("a.md", bytes(range(256)) * 4)

@@ -55,7 +55,7 @@ def test_rows_beyond_the_limit_are_named(monkeypatch: pytest.MonkeyPatch) -> Non
         (workbook(["a"])[:-400], "no Excel workbook"),
     ],
 )
-def test_a_file_that_is_no_workbook_is_named(content: bytes, reason: str) -> None:
+def test_a_file_that_is_not_a_workbook_is_named(content: bytes, reason: str) -> None:
     with pytest.raises(ParseFailed, match=reason):
         parse_excel(content)
 

@@ -48,7 +48,7 @@ def test_a_slide_without_a_title_is_called_by_its_number() -> None:
         (without(slide1="<!DOCTYPE p [<!ENTITY e SYSTEM 'file:///etc/passwd'>]><p>&e;</p>", slide2="<p/>"), ""),
     ],
 )
-def test_what_is_no_presentation_is_named(content: bytes, reason: str) -> None:
+def test_what_is_not_a_presentation_is_named(content: bytes, reason: str) -> None:
     if not reason:
         assert "root" not in "".join(block.text for block in parse_slides(content).blocks)
         return

@@ -137,7 +137,7 @@ def test_other_lines_stay_as_they_are(lines: list[Line]) -> None:
     assert find_aligned_tables(lines) == lines
 
 
-def test_a_bold_headings_number_is_no_cell() -> None:
+def test_a_bold_headings_number_is_not_a_cell() -> None:
     heads = [
         Line(f"1.{n}  Head", 50, 300, 10.0 * n, 10.0 * n + 9, 10, is_bold=True, cells=((50, f"1.{n}."), (90, "Head")))
         for n in range(4)

@@ -50,7 +50,7 @@ def test_a_message_has_its_number_and_its_text(line: str, number: str, text: str
         "The tool says [ERROR GRT-0118] where it fails.",
     ],
 )
-def test_a_number_without_level_and_text_is_no_message(line: str) -> None:
+def test_a_number_without_level_and_text_is_not_a_message(line: str) -> None:
     assert read_message(line) is None
 
 

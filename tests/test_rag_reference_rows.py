@@ -67,7 +67,7 @@ def test_a_table_of_options_under_no_command_gives_none() -> None:
     assert list(found.commands(is_partial=False)) == []
 
 
-def test_a_word_without_a_mark_is_no_option_unless_the_command_has_it() -> None:
+def test_a_word_without_a_mark_is_not_an_option_unless_the_command_has_it() -> None:
     rows = (("-width", "Of the blade."), ("speed", "Of the feed."), ("`nets`", "To cut."))
     found, _ = read(table("Option of `cut_die`", "Meaning", *rows))
     assert [option.name for option in command(found).options] == ["-width"]
@@ -79,7 +79,7 @@ def test_a_table_that_describes_nothing_is_not_read() -> None:
     assert list(found.commands(is_partial=False)) == []
 
 
-def test_a_cell_may_name_several_variables_and_remarks_are_no_part_of_a_name() -> None:
+def test_a_cell_may_name_several_variables_and_remarks_are_not_part_of_a_name() -> None:
     rows = (
         ("`DIE_AREA`, `CORE_AREA`", "Of the chip.", "`10`", "floorplan"),
         ("OLD_AREA (deprecated)", "Of the chip. The default is 5.", "", ""),

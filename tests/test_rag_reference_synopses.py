@@ -62,7 +62,7 @@ def test_a_synopsis_has_its_options_then_its_arguments(
         "a_b the net of this",
     ],
 )
-def test_what_only_an_example_or_prose_has_is_no_synopsis(text: str) -> None:
+def test_what_only_an_example_or_prose_has_is_not_a_synopsis(text: str) -> None:
     assert read_synopsis([text]) is None
 
 
@@ -95,7 +95,7 @@ def test_a_cut_synopsis_leaves_out_what_stood_at_the_cut() -> None:
         ("\n".join(f"a_{number} [-x]" for number in range(MOST_CALLS + 1)), []),
     ],
 )
-def test_synopses_stand_one_below_the_other_where_they_are_no_script(text: str, names: list[str]) -> None:
+def test_synopses_stand_one_below_the_other_where_they_are_not_script(text: str, names: list[str]) -> None:
     assert [synopsis.name for _, synopsis in read_synopses(text.split("\n"))] == names
 
 

@@ -91,7 +91,7 @@ def test_nearly_equal_texts_are_one_if_they_differ_in_what_is_not_asked(
     assert folded[0].chunk.collection == ("router@2.1" if places == 1 else "router@2.0")
 
 
-def test_a_heading_in_plain_text_is_no_difference() -> None:
+def test_a_heading_in_plain_text_is_not_a_difference() -> None:
     markdown, text = (f"{MARGIN}\n\n{mark}Fill\n\n{OTHERS.strip()}" for mark in ("## ", ""))
     [hit] = fold_copies(found(chunk(text, "notes"), chunk(markdown, "router@2.1")), 5, {"fill"})
     assert hit.chunk.collection == "router@2.1"

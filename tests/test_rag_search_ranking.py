@@ -67,7 +67,7 @@ def test_of_several_names_each_gives_its_share_and_unknown_ones_nothing(
     assert gains(retriever, "what is --plugh-mode", monkeypatch) == {}
 
 
-def test_words_of_the_language_are_no_names(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_words_of_the_language_are_not_names(retriever: Retriever, monkeypatch: pytest.MonkeyPatch) -> None:
     assert gains(retriever, "binary numbers of the main function", monkeypatch) == {}
 
 

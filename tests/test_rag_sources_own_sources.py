@@ -114,7 +114,7 @@ def test_a_revision_is_found_wherever_git_keeps_it(tmp_path: Path) -> None:
     assert read_revision(worktree).revision == REVISION
 
 
-def test_a_folder_that_is_no_checkout_or_a_broken_one_says_nothing(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_a_checkout_or_a_broken_one_says_nothing(tmp_path: Path) -> None:
     assert read_revision(tmp_path) == Checkout()
     assert read_revision(write_checkout(tmp_path / "odd", head="ref: ../../../etc/passwd")) == Checkout()
     assert read_revision(write_checkout(tmp_path / "cut", head="")) == Checkout()

@@ -203,7 +203,7 @@ def test_of_feedback_corrections_and_answers_that_were_right_are_read(tmp_path: 
 
 
 @pytest.mark.parametrize("line", ["{", "[]", '{"rating": "up"}', '{"answer_id": 1, "rating": "up"}', "\ud800"])
-def test_what_is_no_feedback_is_refused(tmp_path: Path, line: str) -> None:
+def test_what_is_not_feedback_is_refused(tmp_path: Path, line: str) -> None:
     path = tmp_path / "feedback.jsonl"
     path.write_text(line, encoding="utf-8", errors="surrogatepass")
     with pytest.raises(QuestionsUnusable, match=r"feedback\.jsonl holds no feedback.*chipalign store feedback"):

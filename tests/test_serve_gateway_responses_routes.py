@@ -403,7 +403,7 @@ def test_a_client_that_leaves_stops_the_engine(gateway: str, engine: FakeEngine)
 
 
 @pytest.mark.parametrize("body", [b"", b"[]", b'{"input": NaN}', b"\xff"])
-def test_a_body_that_is_no_object_is_refused(gateway: str, body: bytes) -> None:
+def test_a_body_that_is_not_an_object_is_refused(gateway: str, body: bytes) -> None:
     answered = httpx.post(f"{gateway}/v1/responses", content=body, headers={"content-type": "application/json"})
     assert answered.status_code == 400
     assert answered.json()["error"]["type"] == "invalid_request_error"

@@ -185,7 +185,7 @@ def test_an_engine_gets_functions_that_may_be_called_and_only_fields_that_came(
         },
     ],
 )
-def test_a_tool_that_must_be_called_and_is_no_function_is_refused(data: dict[str, Any]) -> None:
+def test_a_tool_that_must_be_called_and_is_not_a_function_is_refused(data: dict[str, Any]) -> None:
     check_fields(data)
     with pytest.raises(ToolsUnsupported, match="give one of type 'function'") as caught:
         functions_alone(data)

@@ -38,7 +38,7 @@ def refusal_of(**fields: Any) -> RequestError:
         (b'{"input": ' + b"[" * 100 + b"]" * 100 + b"}", "nested too deeply"),
     ],
 )
-def test_a_body_that_is_no_object_says_what_it_is(body: bytes, says: str) -> None:
+def test_a_body_that_is_not_an_object_says_what_it_is(body: bytes, says: str) -> None:
     with pytest.raises(RequestError) as caught:
         read_request(body)
     assert says in str(caught.value)

@@ -159,7 +159,7 @@ def test_a_value_of_another_kind_is_refused_by_its_variable(variable: str, value
         ServeSettings.from_env({variable: value})
 
 
-def test_a_store_that_is_no_postgres_is_refused_without_its_password() -> None:
+def test_a_store_that_is_not_postgres_is_refused_without_its_password() -> None:
     with pytest.raises(SettingsError, match=r"CHIPALIGN_STORE_URL is 'mysql://h/db': give a URL such as") as caught:
         ServeSettings.from_env({"CHIPALIGN_STORE_URL": "mysql://me:hunter2@h/db"})
     assert "hunter2" not in str(caught.value)

@@ -215,7 +215,7 @@ def test_what_is_deleted_is_not_in_the_file(in_file: Database, home: Path) -> No
     assert secret.encode() not in (home / FILE).read_bytes()
 
 
-def test_a_file_that_is_no_store_is_one_clear_error_and_stays(home: Path) -> None:
+def test_a_file_that_is_not_a_store_is_one_clear_error_and_stays(home: Path) -> None:
     home.mkdir()
     (home / FILE).write_text("not a database at all, but a letter of some length\n" * 50)
     with pytest.raises(StoreUnavailable, match=rf"{FILE}, is damaged, or is not a store.*restore it"):

@@ -253,7 +253,7 @@ def test_a_store_that_is_deleted_while_it_is_searched_fails_no_search_in_another
     assert set(answers[-4:]) == {404}
 
 
-def test_a_store_that_is_no_store_fails_what_needs_it_and_nothing_else(
+def test_a_store_that_is_not_a_store_fails_what_needs_it_and_nothing_else(
     gateway_at: Gateway, engine: FakeEngine, home: Path, quick: None
 ) -> None:
     (home / "store.db").write_text("a letter, and not a database\n" * 100)

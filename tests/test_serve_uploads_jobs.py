@@ -92,6 +92,6 @@ def test_a_job_of_another_form_is_refused(changed: dict[str, Any]) -> None:
         "[" * 100_000,
     ],
 )
-def test_what_a_child_that_died_wrote_is_no_outcome(text: str) -> None:
+def test_what_a_child_that_died_wrote_is_not_an_outcome(text: str) -> None:
     with pytest.raises(ValueError, match=r"\w"):
         read_outcome(text)

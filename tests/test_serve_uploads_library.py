@@ -395,7 +395,7 @@ def test_a_search_notes_that_a_store_is_in_use_but_not_each_time(library: Librar
     assert active_us() == [first, 2]
 
 
-def test_an_index_that_cannot_be_searched_is_no_bug_of_the_library(library: Library) -> None:
+def test_an_index_that_cannot_be_searched_is_not_a_bug_of_the_library(library: Library) -> None:
     def broken() -> NoReturn:
         raise IndexUnusable("the index in /x cannot be used: build it again")
 

@@ -135,7 +135,7 @@ draw = compile_loop(_draw)
 
 def _divide_drawn(difference: Any, uniforms: Any, chances: Any) -> None:
     for k in range(difference.size):
-        divided = difference[k] / chances[k]  # computed in any case: a choice of two numbers is no jump
+        divided = difference[k] / chances[k]  # computed in any case: a choice of two numbers needs no jump
         difference[k] = divided if uniforms[k] < chances[k] else np.float32(0)
 
 

@@ -33,7 +33,7 @@ def measure_methods(folder: Path, elements: int, rounds: int) -> dict[str, Any]:
     rows = max(elements // COLUMNS, 1)
     make_triple(folder, rows)
     make_triple(folder / "small", 1)
-    for method in METHODS:  # what loads libraries and loops is no part of the first measurement
+    for method in METHODS:  # what loads libraries and loops is not a part of the first measurement
         merge_one(folder / "small", 1, method, 1)
     counts = sorted({1, os.cpu_count() or 1})
     runs: dict[tuple[int, str], list[tuple[float, float]]] = {}

@@ -154,7 +154,7 @@ def make_config(recipe: Recipe, pair: Pair) -> dict[str, Any]:
 def cut_config(recipe: Recipe, config: dict[str, Any]) -> dict[str, Any]:
     """The config with the number of layers that the recipe's slices give, and its lists of a value per layer cut alike.
 
-    Such a list may stand at any depth (layer_types, for example). Raises RecipeError: a list about layers is no such.
+    Such a list may stand at any depth (layer_types, for example). Raises RecipeError: a list about layers is another.
     """
     if not recipe.slices:
         return config

@@ -61,7 +61,7 @@ def find_quantised(source: TensorSource, side: str) -> list[Mismatch]:
         return [
             Mismatch(
                 f"the {side} parent holds {len(codes)} tensors of {dtype} codes without scales, such as {codes[0]}: "
-                "they are no weights. Give the folder with its scales, or the model in bfloat16"
+                "they are not weights. Give the folder with its scales, or the model in bfloat16"
             )
         ]
     signs = [name for name, spec in source.specs.items() if name.endswith(QUANTISED_ENDS) or _holds_whole_weights(spec)]

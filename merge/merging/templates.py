@@ -49,7 +49,7 @@ FORMS: Mapping[str, tuple[str, tuple[str, ...]]] = {
 def find_template(recipe: Recipe, pair: Pair) -> str | None:
     """The template that the recipe asks for; None: the chat parent's files stay as they are.
 
-    Raises RecipeError: the parent has none, the text is no template, or the vocabulary lacks its tokens.
+    Raises RecipeError: the parent has none, the text is not a template, or the vocabulary lacks its tokens.
     """
     wanted = recipe.chat_template
     if wanted == "chat" or (wanted == "auto" and has_template(pair.chat.folder)):
@@ -73,7 +73,7 @@ def find_template(recipe: Recipe, pair: Pair) -> str | None:
 
 
 def check_syntax(text: str) -> None:
-    """Raise RecipeError where a text is no Jinja template."""
+    """Raise RecipeError where a text is not a Jinja template."""
     from jinja2 import TemplateSyntaxError
     from jinja2.sandbox import ImmutableSandboxedEnvironment
 

@@ -238,7 +238,7 @@ def _walk(
     idle = {*ROPE_KEYS, *aliases, *(("architectures",) if path else ())}
     if ours.get("use_sliding_window") is False and theirs.get("use_sliding_window") is False:
         idle |= {"sliding_window", "max_window_layers"}
-    # In a table of its own, such as a router's, top_k and temperature are no matter of how text is written
+    # In a table of its own, such as a router's, top_k and temperature have nothing to do with how text is written
     is_part = bool(path) and not path.removesuffix(".").endswith("_config")
     for key in either:
         if key in idle or (HARMLESS_PARTS.fullmatch(key) if is_part else is_harmless(key)):

@@ -1,7 +1,7 @@
 """Weights published in float8 with scales, read as the numbers they stand for: code x scale, in float32.
 
 Scales stand beside their weight as <name>_scale_inv (DeepSeek's blocks) or <name>_scale (compressed-tensors, ModelOpt,
-FBGEMM), in any shard: one for the tensor, one for each row, or one for each block. Codes without scales are no weights
+FBGEMM), in any shard: one for the tensor, one for each row, or one for each block. Codes without scales are not weights
 and stay as they are, to be refused. Nothing is written, and no tensor is read whole.
 
     source = Float8Source(checkpoint)  # if holds_float8(checkpoint)

@@ -91,7 +91,7 @@ def _pieces(lines: list[str], language: str, path: tuple[str, ...]) -> list[Bloc
 def parse_json(text: str) -> Parsed:
     """Title "" and blocks: each larger part of an object under its name.
 
-    What is no JSON, very deep, or has a name twice in one object is read as lines.
+    What is not JSON, very deep, or has a name twice in one object is read as lines.
     """
     try:
         value = json.loads(text, parse_float=_keep, parse_int=_keep, object_pairs_hook=_unique)

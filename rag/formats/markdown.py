@@ -250,7 +250,7 @@ def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
 
 
 def _read_table(body: list[str], caption: str, options: dict[str, str], headings: HeadingStack) -> list[Block]:
-    """A table directive: its caption and its rows; the rows' text where they are no such table."""
+    """A table directive: its caption and its rows; the rows' text where they are not such a table."""
     rows = read_list_table(body) if options.get("header") is None and body[:1] and body[0][:1] in "*-" else []
     rows = rows or read_csv_table(body, options)
     if rows and not options.get("header") and options.get("header-rows", "0") == "0":

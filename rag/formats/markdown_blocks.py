@@ -107,7 +107,7 @@ def _read_table(state: StateBlock, start: int, end: int, silent: bool) -> bool:
 
 
 def _ends_table(state: StateBlock, line: int, end: int) -> bool:
-    """Whether a line below a table's first row is no row of it."""
+    """Whether a line below a table's first row is not a row of it."""
     if state.sCount[line] < state.blkIndent or not _row(state, line) or state.is_code_block(line):
         return True
     if state.src[state.bMarks[line] + state.tShift[line]] == "|":

@@ -22,7 +22,7 @@ MAX_OUTPUT_LINES = 40  # of one cell; more is a log
 def parse_notebook(text: str) -> Parsed:
     """The first heading as the title, and the cells' blocks under the headings above them.
 
-    Raises ParseFailed: it is no notebook.
+    Raises ParseFailed: it is not a notebook.
     """
     try:
         book = json.loads(text)

@@ -162,7 +162,7 @@ def format_of(path: str) -> Format | None:
     """The format of a file by its name, with or without `.gz`; None where such files are not read."""
     pure = PurePosixPath(path.lower().removesuffix(".gz"))
     if re.fullmatch(r".+\.log\.\d{1,3}", pure.name):
-        return _REPORT  # an older log, whose number is no section of the manual
+        return _REPORT  # an older log, whose number is not a section of the manual
     inner = FORMATS.get(PurePosixPath(pure.stem).suffix) if pure.suffix in _KEPT_AS_TEXT else None
     return (inner if inner and inner.keeps_text else None) or FORMATS.get(pure.suffix) or NAMES.get(pure.name)
 

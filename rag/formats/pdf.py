@@ -55,12 +55,12 @@ _USELESS_TITLE = re.compile(r"^(?:untitled|microsoft word - .*|.*\.(?:docx?|indd
 
 
 _CONTENTS = re.compile(r"(?:table of )?contents|inhalt(?:sverzeichnis)?|table des matières|目次|目录", re.IGNORECASE)
-# A measure in large letters ("10 mm²") is no heading.
+# A measure in large letters ("10 mm²") is not a heading.
 _MEASURE = re.compile(
     r"[<>≤≥~±]?\s*\d[\d.,]*\s*(?:[×x]\s*\d[\d.,]*\s*)?"
     r"(?:[munpfkMGT]?(?:m|A|V|W|Hz|s|F|Ω|ohms?|B|b|bits?|bytes?|J|H)[²³]?|[muµn]m[²³]?|µ[mAVWsF]|dB[mc]?|°C|K|%|ppm|sq)"
 )
-FRAME = 0.6  # of a page's area: a table of this size with few rows, or with most of its text in one cell, is no table
+FRAME = 0.6  # of a page's area: what is as large and has few rows, or most of its text in one cell, is not a table
 FEW_ROWS = 3
 LEAST_PICTURE = 0.3  # of a page's area; a smaller picture stands beside text
 MANY_CURVES = 200  # on a page: letters drawn as curves, or a drawing

@@ -39,7 +39,7 @@ def read_list_table(lines: list[str]) -> list[list[str]]:
 
 
 def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[list[str]]:
-    """The rows of a `csv-table`, with those of its `:header:` before them; [] where they are no such values."""
+    """The rows of a `csv-table`, with those of its `:header:` before them; [] where they are not such values."""
     mark = options.get("delim", ",").strip() or ","
     mark = _MARKS.get(mark.lower(), mark)
     heads = options.get("header") or ""

@@ -55,7 +55,7 @@ _MARKUP = re.compile(r"<(?:p|h[1-6]|table|ul|ol|div|pre|dl)\b[^<>]*>", re.IGNORE
 def parse_xml(content: bytes) -> Parsed:
     """The title and the blocks of a page.
 
-    Raises ParseFailed: it is no XML, or data and no text.
+    Raises ParseFailed: it is not XML, or is data rather than text.
     """
     from lxml import etree, html
 
@@ -123,7 +123,7 @@ def _tag_of(name: str, parent: str, target: str, level: int) -> str:
         )
     if (name, parent) == ("listitem", "varlistentry"):
         return "dd"
-    if name == "info":  # DocBook's tells of a part, DITA's goes on in a step
+    if name == "info":  # DocBook's describes a part, DITA's goes on in a step
         return "head" if parent in _PARTS or parent == "book" else "p"
     return _SAME.get(name, "span" if target in _INLINE else "div")
 

@@ -71,7 +71,7 @@ def show_words(line: str) -> str:
 
 
 def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
-    """The lines of a file. Raises ParseFailed: it is no text."""
+    """The lines of a file. Raises ParseFailed: it is not text."""
     found = format_of(name)
     kind = found.name if found else ""
     if kind == "PDF":

@@ -1,7 +1,7 @@
 """Several scores of the same passages as one. Pure mathematics.
 
 Each score becomes a standard score: how many standard deviations a passage lies above the mean of all. So a cosine and
-a BM25 score compare, and a score counts by how clearly it tells passages apart, not by its largest value. They are
+a BM25 score compare, and a score counts by how clearly it separates passages, not by its largest value. They are
 averaged with weights: a convex combination, which loses less than ranks do (Bruch, Gai, Ingber, "An analysis of fusion
 functions for hybrid retrieval", TOIS 2023, who compare normalisations too).
 

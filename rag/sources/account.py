@@ -49,7 +49,7 @@ def describe_unread(name: str) -> str:
 
 
 def kind_of(reason: str) -> tuple[str, int]:
-    """A reason as it is counted, without numbers and names of types, and of how many files it tells."""
+    """A reason as it is counted, without numbers and names of types, and of how many files it speaks."""
     if reason.startswith("read as "):  # an encoding keeps its name
         return reason, 1
     joined = JOINED.match(reason)

@@ -24,7 +24,7 @@ VERSION_DIGITS = 12  # of a revision as a version: what `corpus list` shows
 
 @dataclass(frozen=True, slots=True)
 class Checkout:
-    """The revision, "" where the folder is no checkout, and the web address of its repository, "" where unknown."""
+    """The revision, "" where the folder is not a checkout, and the web address of its repository, "" where unknown."""
 
     revision: str = ""
     web: str = ""

@@ -135,7 +135,7 @@ def read_content(path: Path, settings: RagSettings) -> Iterator[tuple[str, bytes
 
 
 def _is_passed_over(name: str) -> bool:
-    """Whether a file is no document and no failure: our own record, or a licence."""
+    """Whether a file is neither a document nor a failure: our own record, or a licence."""
     return PurePosixPath(name).name == FETCHED_FILE or name.upper().startswith(_LEGAL_NAMES)
 
 

@@ -35,7 +35,7 @@ from rag.settings import RagSettings
 
 MAX_TEXT_BYTES = 64 * 2**20  # of one document's text or blocks; the Bible has 4 MiB, the longest standard 20
 _NAMES = ("utf-8", "surrogatepass")  # and reasons with names in them
-_TEXT = ("utf-8", "replace")  # half a surrogate pair, which JSON and PDF can name, is no text that can be stored
+_TEXT = ("utf-8", "replace")  # half a surrogate pair, which JSON and PDF can name, is not text that can be stored
 
 
 class Sandbox:

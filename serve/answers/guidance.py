@@ -161,7 +161,7 @@ class GuidedEngine:
         if guidance and is_due and (self._look is None or self._look.done()):
             self._looked_at = now
             look = self._look_at(body.get("model"))
-            self._look = asyncio.create_task(look, context=contextvars.Context())  # the probe is no part of a request
+            self._look = asyncio.create_task(look, context=contextvars.Context())  # not the request's
         useful = ("unknown", "obeyed")
         return {field: value for field, value in guidance.items() if self._abilities.get(field, "unknown") in useful}
 

@@ -252,7 +252,7 @@ async def edit_stream(
             choices = []
             for choice in event["choices"]:
                 draft = drafts.get(choice["index"]) or drafts.setdefault(choice["index"], new_draft())
-                # Some engines end a choice twice: what follows its end is no part of the answer
+                # Some engines end a choice twice: what follows its end is not a part of the answer
                 if choice["index"] not in ended and await _edit_choice(choice, draft, run, ended):
                     choices.append(choice)
             if choices or not event["choices"]:

@@ -99,7 +99,7 @@ OF_CONTENT = _pattern(
     r"\b(?:right|true|correct|wrong|means?|agrees?|accurate|outdated|still|says?|about"
     r"|refers?|appl(?:y|ies)|possible)\b"
 )
-# What is no text but a part of a chip
+# What is not a text but a part of a chip
 OF_CHIP = _pattern(
     r"\b(?:parasitics?|rcx?|spef|netlists?|def|lef|gds|oasis|layouts?|liberty|librar(?:y|ies)|sdc|clocks?|designs?"
     r"|cells?|paths?|nets?|pins?|timing|slack|wires?|vias?|macros?|modules?|ports?|corners?|violations?"
@@ -286,7 +286,7 @@ CHANGING_ROLE = _pattern(
     r"\byou(?:'re| are)\b[^.\n]{0,80}\b(?:at|in|on|for)\s+(?:\w+ly\s+)?(?:naming|summari[sz]ing|extracting|translating"
     r"|rewriting|classifying)\b"
 )
-# A system message that tells to answer, help or explain speaks to an assistant of any use
+# A system message that asks to answer, help or explain speaks to an assistant of any use
 ANSWERING = re.compile(
     r"(?:^|[.!?:,]\s+|\b(?:you|and|to|then|always|please|only)\s+)(?:answer|help|assist|explain|respond to)\b"
     r"(?!\s+(?:with |only )?[\"']?(?:yes|no|true|false|safe)\b)(?!\s+[\"'])",

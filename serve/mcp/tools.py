@@ -102,7 +102,7 @@ PASSAGE = {"id": TEXT, "title": TEXT, "url": TEXT, "text": TEXT}
 
 @dataclass(frozen=True, slots=True)
 class Tool:
-    """A tool's title, what it tells a model, the class of its arguments and the schema of its result."""
+    """A tool's title, what it says to a model, the class of its arguments and the schema of its result."""
 
     title: str
     description: str

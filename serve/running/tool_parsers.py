@@ -40,7 +40,7 @@ MARKS = (
     (("<tool_calls>",), "jamba"),
     (("<tool_call>",), "hermes"),
 )
-# Families, by `model_type` of config.json, whose templates do not tell
+# Families, by `model_type` of config.json, whose templates do not say
 FAMILIES = {
     "gpt_oss": "openai",
     "granitemoehybrid": "granite4",

@@ -115,7 +115,7 @@ def _share(text: str) -> float:
     except ValueError:
         share = -1.0
     if not 0 <= share <= 1:
-        raise argparse.ArgumentTypeError(f"{text} is no share: give a number from 0 to 1")
+        raise argparse.ArgumentTypeError(f"{text} is not a share: give a number from 0 to 1")
     return share
 
 
