@@ -10,7 +10,8 @@ from safetensors.numpy import load, save
 from merge.arithmetic.dtypes import BFLOAT16, DTYPE_NAMES, DTYPES, FLOAT16, FLOAT32, FLOATS, WHOLE
 from tests.rows import for_each
 
-BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "I64": 64, "I32": 32, "I16": 16, "I8": 8, "U8": 8, "BOOL": 8}
+BITS = {"F64": 64, "F32": 32, "F16": 16, "BF16": 16, "BOOL": 8}
+BITS |= {f"{sign}{bits}": bits for sign in "IU" for bits in (64, 32, 16, 8)}
 
 
 def test_each_name_has_a_dtype_of_its_own_and_back() -> None:

@@ -27,6 +27,7 @@ from tests.tiny_models import (
     make_recipe,
     read_tensors,
     rewrite_config,
+    rewrite_tensors,
     write_adapter,
     write_llama,
     write_tokenizer,
@@ -189,6 +190,7 @@ def a_text_model_into_one_that_sees(pair: Pair) -> None:
 @report(457)
 def a_parent_in_four_bits(pair: Pair) -> None:
     rewrite_config(pair.chat, quantization_config={"quant_method": "bitsandbytes", "load_in_4bit": True})
+    rewrite_tensors(pair.chat, {Q: torch.zeros(512, 1, dtype=torch.uint8), f"{Q}.absmax": torch.ones(16)})
     assert "the chat parent is quantised (bitsandbytes), give its unquantised weights" in pair.refusal()
 
 

@@ -51,6 +51,11 @@ def test_a_text_model_is_compared_with_the_text_part_of_one_that_sees() -> None:
         ({f"{UP}.weight": None, f"{UP}.qweight": torch.ones(4, 48, dtype=torch.int32)}, "qweight"),
         ({f"{UP}.weight": torch.ones(48, 32, dtype=torch.int8)}, f"{UP}.weight (I8 of shape [48, 32])"),
         ({f"{UP}.SCB": torch.ones(48)}, "SCB"),
+        ({f"{UP}.weight": torch.ones(48, 4, dtype=torch.uint32)}, f"{UP}.weight (U32 of shape [48, 4])"),
+        ({f"{UP}.weight": None, f"{UP}.W_q": torch.ones(24, 32, dtype=torch.uint8)}, f"{UP}.W_q"),
+        ({f"{UP}.weight": None, f"{UP}.codes": torch.ones(6, 4, 1, dtype=torch.int16)}, f"{UP}.codes"),
+        ({f"{UP}.weight": None, f"{UP}.trellis": torch.ones(3, 2, 64, dtype=torch.int16)}, f"{UP}.trellis"),
+        ({f"{UP}.weight": None, f"{UP}.q_weight": torch.ones(4, 48, dtype=torch.int32)}, f"{UP}.q_weight"),
         ({f"{UP}.weight": torch.ones(48, 32).to(torch.float8_e4m3fn)}, "codes without scales"),
     ],
 )
@@ -75,6 +80,15 @@ def test_a_file_or_a_config_that_says_quantised_is_enough(tmp_path: Path) -> Non
         (found,) = find_quantised(opened, "chip")
     assert "the chip parent is quantised (quantize_config.json is there), give its unquantised weights" in found.text
     rewrite_config(chip, quantization_config={"quant_method": "gptq"})
+    rewrite_tensors(chip, {f"{UP}.weight": None, f"{UP}.qweight": torch.ones(4, 48, dtype=torch.int32)})
     with Checkpoint.open(chip) as opened:
         (found,) = find_quantised(opened, "chat")
-    assert "the chat parent is quantised (gptq)" in found.text
+    assert "the chat parent is quantised (gptq), give its unquantised weights" in found.text
+
+
+def test_a_config_that_calls_plain_weights_quantised_is_to_be_mended(tmp_path: Path) -> None:
+    chip = write_llama(tmp_path / "chip", seed=1)
+    rewrite_config(chip, quantization_config={"quant_method": "fp8"})
+    with Checkpoint.open(chip) as opened:
+        (found,) = find_quantised(opened, "chip")
+    assert "said to be quantised (fp8), none of its tensors is. Remove the key from its config.json" in found.text

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import math
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -11,9 +12,18 @@ import pytest
 import torch
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from safetensors.torch import save_file
 
 from merge.merging.card import render_card
-from merge.merging.doubts import SAME, doubt_angles, doubt_parents, doubt_places, doubt_processors, doubt_rounding
+from merge.merging.doubts import (
+    ALIKE,
+    SAME,
+    doubt_angles,
+    doubt_parents,
+    doubt_places,
+    doubt_processors,
+    doubt_rounding,
+)
 from merge.merging.merger import Watcher, merge_parents
 from merge.models.parents import Parent, Parents
 from merge.recipe import ParentRef
@@ -73,6 +83,74 @@ def test_swapped_parents_no_tokenizer_and_an_unused_base_are_doubted(
     found, more = warnings_of(chip, chat, tmp_path / "out", base_model=ParentRef("nowhere"))
     assert found == "[base] is given, and method geodesic does not use it"
     assert more == "the chat parent has no tokenizer, and so has the output none"
+
+
+def test_a_copy_under_another_form_is_doubted(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+    chip, chat = parents
+    rewrite_tensors(chip, {name: tensor.double() for name, tensor in read_tensors(chat).items()})
+    assert warnings_of(chip, chat, tmp_path / "out") == [ALIKE]
+    rewrite_tensors(chip, {name: 2 * tensor for name, tensor in read_tensors(chat).items()})
+    assert warnings_of(chip, chat, tmp_path / "out") == [ALIKE]
+
+
+def test_a_table_of_tokens_makes_a_tokenizer_and_its_settings_do_not(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
+    chip, chat = parents
+    (chip / "tokenizer.json").unlink()
+    (found,) = warnings_of(chip, chat, tmp_path / "out")
+    assert found.startswith("the chip parent has no tokenizer")
+
+
+def test_code_and_modules_that_differ_are_told(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+    chip, chat = parents
+    for folder, value in ((chip, 1.0), (chat, 2.0)):
+        (folder / "2_Dense").mkdir()
+        save_file({"linear.weight": torch.full((2, 2), value)}, folder / "2_Dense" / "model.safetensors")
+        (folder / "modeling_own.py").write_text(f"SCALE = {value}")
+    (found,) = warnings_of(chip, chat, tmp_path / "out")
+    sentence = "code or modules beside the model differ between the parents ({}); the chat parent's go along"
+    assert found == sentence.format("2_Dense/model.safetensors")
+    assert (tmp_path / "out" / "2_Dense" / "model.safetensors").read_bytes() == (
+        chat / "2_Dense" / "model.safetensors"
+    ).read_bytes()
+    (found,) = warnings_of(chip, chat, tmp_path / "out", code=True)
+    assert found == sentence.format("2_Dense/model.safetensors; modeling_own.py")
+
+
+def test_zeros_that_a_geodesic_makes_of_one_parents_numbers_are_told(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
+    chip, chat = parents
+    for folder, tensor in ((chip, torch.randn(4)), (chat, torch.zeros(4))):
+        rewrite_tensors(folder, {"model.gate": tensor, "model.idle": torch.zeros(4)})
+    (found,) = warnings_of(chip, chat, tmp_path / "out")
+    assert found.startswith(
+        "zeros in one parent have no direction, so that the geodesic makes zeros of model.gate. Met"
+    )
+    assert warnings_of(chip, chat, tmp_path / "out", method="linear") == []
+
+
+def test_what_is_given_twice_is_told() -> None:
+    def parent(ref: str, *adapters: Parent) -> Parent:
+        """A parent whose content its name decides."""
+        return Parent(ref, Path(ref), ref.partition("/")[0], {}, adapters=adapters)
+
+    chip, chat = parent("chip"), parent("chat")
+    assert doubt_parents(Parents(chip, chat, more={"third": parent("third"), "fourth": parent("fourth")})) == []
+    more = {"third": parent("chat/copy"), "fourth": parent("third")}
+    assert doubt_parents(Parents(chip, chat, more=more)) == ["the third parent is the chat parent again"]
+
+
+def test_an_adapter_that_is_folded_in_twice_is_told(tmp_path: Path, parents: tuple[Path, Path]) -> None:
+    chip, chat = parents
+    adapter = write_adapter(tmp_path / "adapter", chip, seed=1)
+    ref = ParentRef(str(chip), (str(adapter), str(adapter)))
+    listener = Listener()
+    recipe = replace(make_recipe(chip, chat), chip=ref)
+    merge_parents(recipe, tmp_path / "out", MergeSettings(tmp_path / "home"), render_card, watcher=listener)
+    twice = f"warning: an adapter of the chip parent is folded in more than once ({adapter})"
+    assert twice in listener.said
 
 
 def test_an_adapter_of_another_base_is_named(tmp_path: Path, parents: tuple[Path, Path]) -> None:

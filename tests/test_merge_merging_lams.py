@@ -71,5 +71,24 @@ def test_each_stack_of_layers_has_its_own_depth() -> None:
     assert [find_lam(recipe, name, depths) for name in names] == pytest.approx([0, 0.3, 0.6, 0.9, 0, 0.9, 0.9])
 
 
+@for_each(
+    ("name", "expected"),
+    [
+        ("gpt_neox.embed_in.weight", 0.0),
+        ("vision_tower.embeddings.position_embedding.weight", 0.0),
+        ("model.encoder.conv1.weight", 0.0),
+        ("vision_tower.vision_model.pre_layrnorm.bias", 0.0),
+        ("lm_head.weight", 1.0),
+        ("embed_out.weight", 1.0),
+        ("language_model.lm_head.weight", 1.0),
+        ("lm_head.decoder.bias", 1.0),
+        ("multi_modal_projector.linear_1.weight", 1.0),
+        ("vision_tower.vision_model.post_layernorm.weight", 1.0),
+    ],
+)
+def test_over_depth_what_is_in_no_layer_takes_the_first_value_or_the_last(name: str, expected: float) -> None:
+    assert find_lam(recipe_with(lam=(0.0, 1.0)), name, {STACK: 2}) == expected
+
+
 def test_a_soup_is_half_of_each_whatever_the_schedule() -> None:
     assert find_lam(recipe_with(method="soup", schedule=(Rule(0.1, tensors="*"),)), up(0), {STACK: 2}) == 0.5

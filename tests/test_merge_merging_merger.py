@@ -33,7 +33,7 @@ from merge.errors import (
 from merge.merging.card import render_card
 from merge.merging.merger import Outcome, Watcher, check_room, merge_parents
 from merge.merging.report import REPORT
-from merge.recipe import Recipe
+from merge.recipe import ParentRef, Recipe
 from merge.settings import MergeSettings
 from tests.tiny_models import (
     make_recipe,
@@ -359,6 +359,45 @@ def test_a_number_that_changes_its_sign_is_merged_on_a_line(tmp_path: Path, pare
     merged = read_tensors(tmp_path / "out")
     assert merged["model.gate"].item() == pytest.approx(0.6 * 0.3 - 0.4 * 0.1)
     assert merged["model.scale"].item() == pytest.approx(0.3**0.6 * 0.1**0.4)
+
+
+def test_a_number_that_changes_its_sign_stops_neither_slerp_nor_a_mean(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
+    chip, chat = parents
+    third = write_llama(tmp_path / "third", seed=3)
+    for folder, value in ((chip, 0.3), (chat, -0.1), (third, 0.05)):
+        rewrite_tensors(folder, {"model.gate": torch.tensor([value])})
+
+    def merge_gate(recipe: Recipe) -> float:
+        """The number in the merge."""
+        run(recipe, tmp_path / "out")
+        return float(read_tensors(tmp_path / "out")["model.gate"])
+
+    assert merge_gate(make_recipe(chip, chat, method="slerp")) == pytest.approx(0.6 * 0.3 - 0.4 * 0.1)
+    from_third = make_recipe(chip, chat, method="slerp", base_model=ParentRef(str(third)))
+    assert merge_gate(from_third) == pytest.approx(0.05 + 0.6 * 0.25 - 0.4 * 0.15)
+    ours, theirs, more = (
+        ParentRef(str(folder), weight=weight) for folder, weight in ((chip, 0.5), (chat, 0.3), (third, 0.2))
+    )
+    weighed = replace(make_recipe(chip, chat), chip=ours, chat=theirs, more=(more,))
+    assert merge_gate(weighed) == pytest.approx(0.5 * 0.3 - 0.3 * 0.1 + 0.2 * 0.05)
+
+
+def test_a_place_that_cannot_be_taken_is_refused_before_a_parent_is_downloaded(
+    tmp_path: Path, parents: tuple[Path, Path]
+) -> None:
+    recipe = make_recipe(Path("org/chip-8b"), parents[1])
+    (tmp_path / "mine").mkdir()
+    (tmp_path / "mine" / "notes.txt").write_text("x")
+    (tmp_path / "file").write_text("x")
+    for out, said in (
+        (tmp_path / "mine", "is not a merged checkpoint of ours"),
+        (tmp_path / "file" / "out", "cannot be written"),
+        (parents[1], "is one of the parents"),
+    ):
+        with pytest.raises(OutputRefused, match=said):
+            run(recipe, out)
 
 
 def test_opposite_tensors_name_what_takes_one_parents(tmp_path: Path, parents: tuple[Path, Path]) -> None:

@@ -10,7 +10,7 @@ from typing import Any
 
 from hypothesis import given, settings
 from hypothesis import strategies as st
-from transformers import GraniteConfig, LlavaConfig, Phi3Config, PretrainedConfig, Qwen2Config
+from transformers import BertConfig, Gemma2Config, GraniteConfig, LlavaConfig, Phi3Config, PretrainedConfig, Qwen2Config
 
 from merge.models.config import (
     ROOT,
@@ -45,6 +45,8 @@ def saved(config: PretrainedConfig) -> dict[str, Any]:
         (saved(Phi3Config(**SIZES)), {"rope_parameters": {"rope_theta": 5e5, "rope_type": "default"}}, "rope"),
         (saved(Qwen2Config(**SIZES)), {"layer_types": ["full_attention", "sliding_attention"]}, "layer_types"),
         (saved(Qwen2Config(**SIZES)), {"use_sliding_window": True}, "use_sliding_window"),
+        (saved(BertConfig(**SIZES)), {"position_embedding_type": "relative_key"}, "position_embedding_type"),
+        (saved(Gemma2Config(**SIZES, head_dim=8)), {"hidden_activation": "relu"}, "hidden_activation"),
         (UNKNOWN, {"inner_config": {"gain": 3.0, "act": "silu"}}, "inner_config.gain"),
         (UNKNOWN, {"inner_config": {"gain": 2.0, "act": "gelu"}}, "inner_config.act"),
         (UNKNOWN, {"clamp": 8.0}, "clamp"),
@@ -76,6 +78,9 @@ def test_a_setting_of_the_text_model_inside_another_is_found() -> None:
         (saved(Qwen2Config(**SIZES)), {"attention_dropout": 0.1, "max_position_embeddings": 7, "eos_token_id": 3}),
         (saved(Qwen2Config(**SIZES)), {"transformers_version": "4.30", "torch_dtype": "float16", "use_cache": False}),
         (saved(GraniteConfig(**SIZES)), {"num_key_value_heads": None}),
+        (saved(Gemma2Config(**SIZES, head_dim=8)), {"hidden_act": "gelu_pytorch_tanh"}),
+        (saved(BertConfig(**SIZES)), {"position_embedding_type": "absolute", "directionality": "bidi"}),
+        ({**saved(Qwen2Config(**SIZES)), "architectures": ["Qwen2ForCausalLM"]}, {"architectures": ["Qwen2Model"]}),
         (UNKNOWN, {"inner_config": {"gain": 2.0000000001, "act": "swish"}}),
         (UNKNOWN, {"clamp": None, "inner_config": {"gain": 2, "act": "silu", "more": False}}),
     ],

@@ -292,6 +292,12 @@ def give_cases(chip: Path, chat: Path) -> None:
         (folder / "tokenizer_config.json").write_text(json.dumps(said))
 
 
+def give_encoders(chip: Path, chat: Path) -> None:
+    for folder in (chip, chat):
+        (folder / "tokenizer.json").unlink()
+        (folder / "encoder.json").write_text(json.dumps({folder.name: 0}))
+
+
 def drop_tokenizer(chip: Path, chat: Path) -> None:
     for name in ("tokenizer.json", "tokenizer_config.json", "chat_template.jinja"):
         (chip / name).unlink(missing_ok=True)
@@ -307,6 +313,7 @@ def drop_tokenizer(chip: Path, chat: Path) -> None:
         (give_sentencepiece, "the chip parent has tokenizer.model, the chat parent tokenizer.json, and only"),
         (give_tiktoken, "qwen.tiktoken differs"),
         (give_cases, "do_lower_case is True and False"),
+        (give_encoders, "encoder.json differs"),
         (drop_tokenizer, "warning: the chip parent has no tokenizer"),
     ],
 )

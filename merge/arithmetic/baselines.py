@@ -42,7 +42,7 @@ from typing import Any
 import numpy as np
 
 from merge.arithmetic.dtypes import Array, DType
-from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Sums, find_share, find_theta
+from merge.arithmetic.geodesic import OPPOSITE_TOLERANCE, QUIET, Arc, Sums, advise_opposite, find_share, find_theta
 from merge.arithmetic.sparse import LOW_BITS, LOWER, UPPER, Sparse
 from merge.errors import TensorNotFinite, TensorsOpposite
 from merge.recipe import Parameters
@@ -92,8 +92,7 @@ def find_slerp(sums: Sums, lam: float, name: str) -> Arc:
         return line
     if math.pi - line.theta < OPPOSITE_TOLERANCE and lam not in (0.0, 1.0):
         raise TensorsOpposite(
-            f"tensor {name}: the directions are opposite, so no unique arc joins them. Use method linear, or check "
-            "that both parents come from one base model"
+            f"tensor {name}: the directions are opposite, so no unique arc joins them. {advise_opposite(name)}"
         )
     return replace(line, chip=find_share(lam, line.theta), chat=find_share(1 - lam, line.theta), branch="slerp")
 

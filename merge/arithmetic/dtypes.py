@@ -35,10 +35,13 @@ DTYPES: Mapping[str, DType] = {
     "I32": np.dtype(np.int32),
     "I16": np.dtype(np.int16),
     "I8": np.dtype(np.int8),
+    "U64": np.dtype(np.uint64),
+    "U32": np.dtype(np.uint32),
+    "U16": np.dtype(np.uint16),
     "U8": np.dtype(np.uint8),
     "BOOL": np.dtype(np.bool_),
 }
 DTYPE_NAMES: Mapping[DType, str] = {dtype: name for name, dtype in DTYPES.items()}
 # Interpolated: float32 holds the first three exactly, float64 is rounded to it. float8 needs its scales
 FLOATS = ("F32", "F16", "BF16", "F64")
-WHOLE = ("I64", "I32", "I16", "I8", "U8", "BOOL")  # copied where both parents have the same
+WHOLE = ("I64", "I32", "I16", "I8", "U64", "U32", "U16", "U8", "BOOL")  # copied where both parents have the same

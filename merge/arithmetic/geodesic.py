@@ -172,15 +172,21 @@ def find_arc(sums: Sums, lam: float, name: str) -> Arc:
         if not endpoint:
             raise TensorsOpposite(
                 f"tensor {name}: the parents point in opposite directions (theta = {math.degrees(theta):.4f} degrees), "
-                "so no unique geodesic joins them. Take one parent's, with exclude = "
-                f'["{name}"] or a [[schedule]] rule with tensors = "{name}" and lam = 0 or 1; or check that both '
-                "parents come from one base model"
+                f"so no unique arc joins them. {advise_opposite(name)}"
             )
         return Arc(lam, 1 - lam, chip_norm, chat_norm, theta, "opposite")
     ratio = chat_norm / chip_norm  # |W_c|^lam |W_i|^(1 - lam) / |W_c| = ratio^(1 - lam), and ratio^-lam for the other
     chip = ratio ** (1 - lam) * find_share(lam, theta)
     chat = ratio**-lam * find_share(1 - lam, theta)
     return Arc(chip, chat, chip_norm, chat_norm, theta, "geodesic")
+
+
+def advise_opposite(name: str) -> str:
+    """What may be done about a tensor whose directions in the parents have no point between them."""
+    return (
+        f'Take one parent\'s, with exclude = ["{name}"] or a [[schedule]] rule with tensors = "{name}" and lam = 0 or '
+        "1; or check that both parents come from one base model"
+    )
 
 
 def find_share(t: float, theta: float) -> float:

@@ -95,8 +95,8 @@ def _normalise(direction: Array, cosines: Array, name: str) -> Array:
 
 def _no_mean(name: str) -> TensorsOpposite:
     return TensorsOpposite(
-        f"tensor {name}: the parents point in directions so far apart that they have no one mean on the sphere. Use "
-        "method linear, or check that all come from one base model"
+        f"tensor {name}: the parents point in directions so far apart that they have no one mean on the sphere. Take "
+        f'the chat parent\'s with exclude = ["{name}"], use method linear, or check that all come from one base model'
     )
 
 

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from merge.arithmetic.dtypes import WHOLE
+from merge.arithmetic.dtypes import FLOATS, WHOLE
 from merge.errors import shorten
 from merge.merging.mismatch import Mismatch
 from merge.models.checkpoint import DESCRIBED, TensorSource, TensorSpec
@@ -20,6 +20,8 @@ from merge.models.float8 import FLOAT8
 # Beside configs, left by tools that quantise; and tensors that only quantised models have, by the end of the name
 QUANTISED_FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
 QUANTISED_ENDS = (".qweight", ".qzeros", ".weight_packed", ".SCB", ".weight_scale", ".weight_scale_inv", ".absmax")
+# Matrices of whole numbers are codes, if they are called weights, or as HQQ, AQLM, ExLlama and quanto call codes
+CODED = (".weight", "_proj", "_blocks", ".W_q", ".codes", ".trellis", ".q_weight", "._data")
 ADVICE = "give its unquantised weights"
 
 
@@ -53,6 +55,9 @@ def find_quantised(source: TensorSource, side: str) -> list[Mismatch]:
     """A mismatch for a parent that is quantised, whether its config says so, a file beside it, or its tensors."""
     if method := source.config.get("quantization_config"):
         name = _brief(method.get("quant_method", "unknown") if isinstance(method, dict) else method)
+        if not any(spec.dtype not in FLOATS or each.endswith(QUANTISED_ENDS) for each, spec in source.specs.items()):
+            text = f"the {side} parent is said to be quantised ({name}), none of its tensors is"
+            return [Mismatch(f"config quantization_config: {text}. Remove the key from its config.json")]
         return [Mismatch(f"config quantization_config: the {side} parent is quantised ({name}), {ADVICE}")]
     if said := [name for name in QUANTISED_FILES if (source.folder / name).is_file()]:
         return [Mismatch(f"the {side} parent is quantised ({said[0]} is there), {ADVICE}")]
@@ -78,7 +83,7 @@ def find_quantised(source: TensorSource, side: str) -> list[Mismatch]:
 
 def _holds_whole_weights(spec: TensorSpec) -> bool:
     """Whether a matrix of weights is of whole numbers: codes, for buffers have other names."""
-    return spec.dtype in WHOLE and len(spec.shape) > 1 and spec.name.endswith((".weight", "_proj", "_blocks"))
+    return spec.dtype in WHOLE and len(spec.shape) > 1 and spec.name.endswith(CODED)
 
 
 def _brief(value: object) -> str:

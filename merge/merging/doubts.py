@@ -20,6 +20,7 @@ from merge.merging.templates import has_template
 from merge.merging.vocabularies import find_embedding
 from merge.models.beside import find_companions, is_tokenizer_file
 from merge.models.checkpoint import TensorSource, read_json_object
+from merge.models.hashing import hash_file
 from merge.models.layers import count_layers, find_depth_said
 from merge.models.layout import ADAPTER_CONFIG
 from merge.models.parents import Parent, Parents
@@ -27,10 +28,15 @@ from merge.recipe import Recipe
 
 # Of models with a common ancestor it is a few degrees; random directions in as many dimensions are at right angles
 UNRELATED_DEGREES = 45.0
+NO_ANGLE = 1e-7  # radians: rounding alone makes as much
 LAYER_NUMBER = re.compile(r"\.\d+\.")
 NAMES_CLASS = re.compile(r"_.*|.*_(type|class)|auto_map")
+COPIES = (".py", ".safetensors")  # of companions: what computes
 COMPARED = 4096  # numbers of a head and an embedding
 SAME = "both parents are the same model, so that the merge is a copy of it"
+ALIKE = "the parents' weights have the same directions, everywhere: is one of them a copy of the other?"
+# Of a tokenizer's files, those that hold no token of a text
+NO_TABLES = ("tokenizer_config.json", "special_tokens_map.json", "added_tokens.json")
 ROUNDING_SHARE = 0.1  # of what a merge changes, lost again in the output's dtype
 
 
@@ -39,14 +45,15 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
     found = []
     if recipe.base_model is not None and not recipe.uses_base:
         found.append(f"[base] is given, and method {recipe.method} does not use it")
-    if not any(map(is_tokenizer_file, find_companions(pair.chat.folder))):
+    if not holds_tokens(pair.chat.folder):
         found.append("the chat parent has no tokenizer, and so has the output none")
     elif has_template(pair.chip.folder) and not has_template(pair.chat.folder):
         found.append("the chip parent has a chat template and the chat parent has none: are the two swapped?")
-    elif not any(map(is_tokenizer_file, find_companions(pair.chip.folder))):
+    elif not holds_tokens(pair.chip.folder):
         found.append("the chip parent has no tokenizer: that its rows are the chat parent's tokens is not known")
     found += [f"{text}: they are merged as the same, under the chat parent's names" for text in pair.renamed]
     found += doubt_depth(pair.chat) + doubt_processors(pair.chip.folder, pair.chat.folder)
+    found += doubt_copies(pair.chip.folder, pair.chat.folder, find_companions(pair.chat.folder, code=recipe.code))
     found += [
         f"the {side} parent says that its head is its embedding ({TIES}), and stores another {HEAD}: vLLM takes the "
         f"embedding, transformers 5 the head. Remove one of them, or set {TIES}"
@@ -54,6 +61,11 @@ def doubt_recipe(recipe: Recipe, pair: Pair) -> list[str]:
         if has_idle_head(source)
     ]
     return found
+
+
+def holds_tokens(folder: Path) -> bool:
+    """Whether a table of tokens is among a model's files."""
+    return any(is_tokenizer_file(name) and name not in NO_TABLES for name in find_companions(folder))
 
 
 def doubt_depth(source: TensorSource) -> list[str]:
@@ -77,6 +89,14 @@ def doubt_processors(chip: Path, chat: Path) -> list[str]:
     return found
 
 
+def doubt_copies(chip: Path, chat: Path, names: Iterable[str]) -> list[str]:
+    """Whether code, or weights of a module beside the model, are others in the chip parent; they are not merged."""
+    copies = [name for name in names if name.endswith(COPIES) and (chip / name).is_file()]
+    differing = [name for name in copies if hash_file(chip / name) != hash_file(chat / name)]
+    what = f"code or modules beside the model differ between the parents ({join(differing)})"
+    return [f"{what}; the chat parent's go along"] if differing else []
+
+
 def has_idle_head(source: TensorSource) -> bool:
     """Whether a model whose config ties the head to the embedding stores another head beside it."""
     embedding = find_embedding(source.specs)
@@ -95,6 +115,13 @@ def doubt_parents(parents: Parents) -> list[str]:
         if side not in ("chat", "base") and parents.base is not None and _is_same(parent, parents.base):
             found.append(f"the base is the {side} parent, which so adds nothing: give the model that both come from")
         found += [doubt for adapter in parent.adapters for doubt in _doubt_adapter(side, parent, adapter)]
+        refs = {adapter.blake3: adapter.ref for adapter in parent.adapters}
+        if len(refs) < len(parent.adapters):
+            found.append(f"an adapter of the {side} parent is folded in more than once ({join(list(refs.values()))})")
+    for side, parent in parents.more.items():
+        earlier = [name for name, other in parents.by_side().items() if name != "base" and _is_same(parent, other)]
+        if earlier[0] != side:
+            found.append(f"the {side} parent is the {earlier[0]} parent again")
     return found
 
 
@@ -123,6 +150,9 @@ def _last_part(name: str) -> str:
 def doubt_tensors(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
     """What is odd about the angles of (name, elements, theta in radians) of each tensor that both parents have."""
     known = list(tensors)
+    angles = [theta for _, _, theta in known if theta is not None]
+    if angles and max(angles) < NO_ANGLE:
+        return [ALIKE]
     return doubt_angles((count, theta) for _, count, theta in known) + doubt_places(known)
 
 
@@ -163,11 +193,17 @@ def doubt_places(tensors: Iterable[tuple[str, int, float | None]]) -> list[str]:
 
 
 def doubt_zeros(results: Iterable[TensorResult]) -> list[str]:
-    """Whether tensors that are not zero in the parents became so: all their numbers are below the dtype's smallest."""
-    names = [each.name for each in results if each.chip_norm > 0 and each.chat_norm > 0 and each.merged_norm == 0]
-    if not names:
-        return []
-    return [f"zeros alone are left of {join(names)}. Set dtype, or [dtypes] for these, to one of a wider range"]
+    """Whether tensors became zeros that are none in the parents, or in one of them.
+
+    All their numbers are below the dtype's smallest, or they have no direction in one parent.
+    """
+    emptied = [each for each in results if each.merged_norm == 0 and max(each.chip_norm, each.chat_norm) > 0]
+    lost = [each.name for each in emptied if min(each.chip_norm, each.chat_norm) > 0]
+    found = [f"zeros alone are left of {join(lost)}. Set dtype, or [dtypes] for these, to one of a wider range"]
+    bare = [each.name for each in emptied if each.branch == "zero"]
+    reason = "zeros in one parent have no direction, so that the geodesic makes zeros"
+    told = [f"{reason} of {join(bare)}. Method linear keeps the other parent's part; exclude takes the chat parent's"]
+    return (found if lost else []) + (told if bare else [])
 
 
 def doubt_rounding(share: float | None, dtype: str) -> list[str]:

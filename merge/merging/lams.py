@@ -12,8 +12,7 @@ from collections.abc import Mapping
 from fnmatch import fnmatchcase
 
 from merge.errors import RecipeError
-from merge.merging.pairing import HEAD
-from merge.models.layers import find_depth, find_kind, find_layer
+from merge.models.layers import find_depth, find_layer, stands_before
 from merge.recipe import BASE_METHODS, Lam, Recipe, Rule
 
 
@@ -62,7 +61,7 @@ def interpolate_lam(lam: Lam, name: str, first: int, last: int) -> float:
         return lam
     layer = find_layer(name)
     if layer is None:
-        return lam[0] if find_kind(name) == "embeddings" and name != HEAD else lam[-1]
+        return lam[0] if stands_before(name) else lam[-1]
     position = (layer - first) / (last - first) * (len(lam) - 1) if last > first else 0.0
     left = min(int(position), len(lam) - 2)
     return lam[left] + (lam[left + 1] - lam[left]) * (position - left)

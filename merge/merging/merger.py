@@ -25,9 +25,10 @@ from it. This file does not decide whether two models fit (merge.merging.pairing
 from __future__ import annotations
 
 import math
+import os
 import shutil
 from collections import Counter
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
 from contextlib import ExitStack
 from dataclasses import dataclass
@@ -38,7 +39,7 @@ from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
 from merge.errors import OutputFull, OutputRefused, join
 from merge.merging.companions import Companions, are_chat_parents, is_built_in, prepare_companions
-from merge.merging.doubts import doubt_parents, doubt_recipe, doubt_tensors, doubt_zeros
+from merge.merging.doubts import ALIKE, SAME, doubt_parents, doubt_recipe, doubt_tensors, doubt_zeros
 from merge.merging.further import join_parents
 from merge.merging.journal import Journal, is_taken_up
 from merge.merging.loading import LoadingCheck
@@ -144,11 +145,13 @@ def merge_sweep(
         beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
         beside.submit(warm_up, arithmetic)
         beside.shutdown(wait=False)
+        there = {out: check_output(out, recipe) for recipe, out in jobs}  # before anything is downloaded
         parents = resolver.resolve_sides(jobs[0][0].parents())
 
     outcomes: dict[Path, Outcome] = {}
     for recipe, out in jobs:
-        existing = check_output(out, parents)
+        refuse_parents(out, [parent.folder for parent in parents.by_side().values()])
+        existing = there[out]
         if existing and not force and is_same_merge(existing, recipe, parents, out):
             outcomes[out] = Outcome(out, True, None, existing["totals"])
 
@@ -159,15 +162,16 @@ def merge_sweep(
             outputs = [prepare_output(recipe, out, parents, pair, shard_bytes, stack) for recipe, out in todo]
             is_tried = try_loading and not are_chat_parents(outputs[0].companions, pair)
             check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if is_tried else None
+            doubts = [*doubt_recipe(todo[0][0], pair), *doubt_parents(parents)]
             for sentence in [
                 *describe_left(outputs[0].companions, pair.chat.config),
-                *(f"warning: {doubt}" for doubt in (*doubt_recipe(todo[0][0], pair), *doubt_parents(parents))),
+                *(f"warning: {doubt}" for doubt in doubts),
             ]:
                 watcher.say(sentence)
             results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
             tensors_found = [(result.name, math.prod(result.shape), result.theta) for result in results[0]]
-            said = doubt_tensors(tensors_found) + doubt_zeros(results[0])
-            for sentence in said + (check.wait() if check is not None else []):
+            said = [doubt for doubt in doubt_tensors(tensors_found) if doubt != ALIKE or SAME not in doubts]
+            for sentence in [*said, *doubt_zeros(results[0]), *(check.wait() if check is not None else [])]:
                 watcher.say(f"warning: {sentence}")
             for output, tensors in zip(outputs, results, strict=True):
                 report = finish_output(output, parents, tensors, render_card)
@@ -194,18 +198,20 @@ def describe_left(companions: Companions, config: Mapping[str, Any]) -> list[str
     return said
 
 
-def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
+def check_output(out: Path, recipe: Recipe) -> dict[str, Any] | None:
     """The report of the merged checkpoint at `out`; None if nothing is there.
 
-    Raises OutputRefused: something else is there.
+    Raises OutputRefused: something else is there, or nothing can be put there.
     """
     try:
         if not out.exists():
+            nearest = next(folder for folder in out.absolute().parents if folder.exists())
+            if not nearest.is_dir() or not os.access(nearest, os.W_OK | os.X_OK):
+                raise OutputRefused(f"{out} cannot be written: {nearest} is no folder of yours. Choose another place")
             return None
     except OSError as error:
         raise OutputRefused(f"{out} cannot be looked at: {error.strerror}. Choose another place") from error
-    if any(out.resolve() == parent.folder.resolve() for parent in parents.by_side().values()):
-        raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
+    refuse_parents(out, [recipe.base / ref.model for ref, _ in recipe.parents()])
     if out.is_dir() and not any(out.iterdir()):
         return None
     existing = read_report(out) if out.is_dir() else None
@@ -215,6 +221,12 @@ def check_output(out: Path, parents: Parents) -> dict[str, Any] | None:
             "remove it yourself"
         )
     return existing
+
+
+def refuse_parents(out: Path, folders: Iterable[Path]) -> None:
+    """Raise OutputRefused if the output would be one of the parents' folders."""
+    if any(out.resolve() == folder.resolve() for folder in folders):
+        raise OutputRefused(f"{out} is one of the parents. Choose another folder for the output")
 
 
 def open_parents(parents: Parents, recipe: Recipe, stack: ExitStack, arithmetic: Arithmetic) -> Pair:

@@ -63,6 +63,7 @@ class PieceWriter(Protocol):
 
 
 Output = tuple[TensorPlan, PieceWriter]
+ARCS = ("geodesic", "slerp")  # methods that turn one direction into another
 SHARED_PIECES = 32  # from 8 M elements on, several threads go through a tensor's pieces
 
 
@@ -248,20 +249,26 @@ def find_way(plan: TensorPlan, inputs: Inputs, sums: Sums, parameters: Parameter
 
 
 def _find_arc(method: str, plan: TensorPlan, sums: Sums) -> Arc:
+    if method in ("linear", "soup") or _is_flipped(plan, sums):
+        return find_line(sums, plan.lam)
     if method == "geodesic":
-        # One number of either sign has no direction to turn: on a line the way from one to the other is straight
-        is_flipped = plan.numel == 1 and sums.product < 0
-        return find_line(sums, plan.lam) if is_flipped else find_arc(sums, plan.lam, plan.name)
+        return find_arc(sums, plan.lam, plan.name)
     if method == "slerp":
         return find_slerp(sums, plan.lam, plan.name)
-    if method in ("linear", "soup"):
-        return find_line(sums, plan.lam)
     if method == "identical" and sums.difference != 0.0:
         raise TensorsDiffer(
             f"tensor {plan.name} is {plan.dtype}, which cannot be interpolated, and differs between the parents"
         )
     norms = math.sqrt(sums.chip), math.sqrt(sums.chat)
     return Arc(plan.lam, 1 - plan.lam, *norms, find_theta(sums) if all(norms) and method == "copy" else None, "copied")
+
+
+def _is_flipped(plan: TensorPlan, sums: Sums) -> bool:
+    """Whether a tensor is one number, of another sign in each parent, which has no direction that could be turned.
+
+    On a line the way from one to the other is straight.
+    """
+    return plan.method in ARCS and plan.numel == 1 and sums.product < 0
 
 
 def _find_base_way(
@@ -296,7 +303,8 @@ def _find_slerp_way(plan: TensorPlan, inputs: Inputs, sums: Sums, dtype: DType) 
         pieces = inputs.read(piece)
         return arithmetic.measure(*(find_difference(pieces, side, arithmetic.sparse) for side in ("chip", "chat")))
 
-    arc = find_slerp(Sums.total(inputs.mapped(measure, inputs.shared)), plan.lam, plan.name)
+    apart = Sums.total(inputs.mapped(measure, inputs.shared))
+    arc = find_line(apart, plan.lam) if _is_flipped(plan, apart) else find_slerp(apart, plan.lam, plan.name)
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """A piece of the base with both parents' differences from it."""
@@ -327,8 +335,10 @@ def _find_mean_way(method: str, plan: TensorPlan, inputs: Inputs, sums: Sums, dt
     branch: Branch = "linear"
     coefficients = tuple(weight / math.fsum(weights) for weight in weights)
     if method == "geodesic":
-        mean = find_mean(*find_cosines(len(sides), measure_pair), weights, plan.name)
-        coefficients, branch = mean.coefficients, mean.branch
+        norms, cosines = find_cosines(len(sides), measure_pair)
+        if plan.numel > 1 or cosines.min() >= 0.0:  # else one number of several signs, as in _is_flipped
+            mean = find_mean(norms, cosines, weights, plan.name)
+            coefficients, branch = mean.coefficients, mean.branch
 
     def blend(piece: Segment, pieces: Pieces) -> Array:
         """The mean of all parents' pieces."""

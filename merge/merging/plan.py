@@ -40,7 +40,7 @@ from merge.recipe import Recipe
 
 OUTPUT_DTYPES = {"bfloat16": "BF16", "float16": "F16", "float32": "F32"}
 FLOAT_NAMES = {short: name for name, short in OUTPUT_DTYPES.items()}
-HALF = ("BF16", "F16")
+HALF, WIDE = ("BF16", "F16"), ("F32", "F64")
 
 
 @dataclass(frozen=True)
@@ -178,15 +178,18 @@ def find_main_dtype(source: TensorSource) -> str:
     return max(counts, key=lambda dtype: (counts[dtype], dtype)) if counts else "BF16"
 
 
-def choose_dtype(recipe: Recipe, name: str, specs: Iterable[TensorSpec], dtypes: Dtypes) -> str:
-    """The dtype of one floating-point tensor of the output; specs: as the parents that it is made of have it.
+def choose_dtype(recipe: Recipe, name: str, chip: TensorSpec | None, chat: TensorSpec | None, dtypes: Dtypes) -> str:
+    """The dtype of one floating-point tensor of the output, from how the parents that it is made of have it.
 
-    What stands in float32 within a model of half precision is meant to (routers' biases, decay rates), and stays so.
+    What stands in float32 within a chat model of half precision is meant to (routers' biases, decay rates), and stays
+    so, and so does what both parents have in float32. In the chip parent alone it may be what a trainer left.
     """
     if (chosen := next((dtype for pattern, dtype in recipe.dtypes if fnmatchcase(name, pattern)), None)) is not None:
         return OUTPUT_DTYPES[chosen]
-    is_meant = {dtypes.chip, dtypes.chat} & set(HALF) and all(spec.own_dtype in ("F32", "F64") for spec in specs)
-    return "F32" if is_meant else dtypes.output
+    is_wide = [spec.own_dtype in WIDE for spec in (chip, chat) if spec is not None]
+    is_meant = dtypes.chat in HALF and chat is not None and chat.own_dtype in WIDE
+    is_shared = bool({dtypes.chip, dtypes.chat} & set(HALF)) and all(is_wide)
+    return "F32" if is_meant or is_shared else dtypes.output
 
 
 def choose_names(recipe: Recipe, pair: Pair) -> list[str]:
@@ -210,8 +213,9 @@ def _plan_tensor(recipe: Recipe, pair: Pair, name: str, depths: Mapping[str, int
     spec = pair.chat.specs[chat] if chat is not None else pair.chip.specs[str(chip)]
     rows = pair.rows if VOCABULARY_TENSORS.fullmatch(name) else None
     shape = (rows.rows, *spec.shape[1:]) if rows else spec.shape
-    specs = [source.specs[own] for source, own in ((pair.chip, chip), (pair.chat, chat)) if own is not None]
-    dtype = choose_dtype(recipe, name, specs, dtypes) if spec.dtype in FLOATS else spec.dtype
+    dtype = spec.dtype
+    if dtype in FLOATS:
+        dtype = choose_dtype(recipe, name, pair.chip.specs.get(chip or ""), pair.chat.specs.get(chat or ""), dtypes)
     base = _find_source(name, pair.base) if pair.base is not None and recipe.uses_base else None
     lam, method = find_lam(recipe, name, depths), recipe.method
     if chip is None or chat is None:

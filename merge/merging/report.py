@@ -29,7 +29,8 @@ from merge.models.vocabulary import RowMap
 from merge.recipe import Recipe
 
 REPORT = "merge_report.json"
-FORMAT = 6  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
+FORMAT = 7  # raised when the same recipe and parents give other bytes: older outputs are then merged anew
+READABLE = (6, FORMAT)  # formats that can be verified; 6 has SHA-256
 KIND = "chipalign merge report"
 VERSIONS_OF = ("chipalign", "numpy", "ml_dtypes", "numba", "torch", "safetensors", "transformers")
 

@@ -27,7 +27,7 @@ from merge.merging.merger import open_parents
 from merge.merging.pairing import Pair
 from merge.merging.passes import merge_tensor
 from merge.merging.plan import TensorPlan, make_plan
-from merge.merging.report import FORMAT, describe_parents, find_versions, list_adapters, read_report
+from merge.merging.report import READABLE, describe_parents, find_versions, list_adapters, read_report
 from merge.models.checkpoint import HEADER_LIMIT_BYTES, Checkpoint, StoredTensor, read_header, view_bytes
 from merge.models.folded import single_threaded_blas
 from merge.models.hashing import HEADER, NewHash, find_hash, hash_file, hash_span
@@ -71,9 +71,10 @@ def verify_checkpoint(folder: Path, options: VerifyOptions, settings: MergeSetti
         raise CheckpointNotFound(
             f"{folder} holds no merge_report.json to be compared with. Give a folder that `chipalign merge` made"
         )
-    if document.get("format") != FORMAT:
+    if document.get("format") not in READABLE:
+        known = " and ".join(map(str, READABLE))
         raise CheckpointCorrupt(
-            f"{folder}: its report has format {document.get('format')!r}, this version reads {FORMAT}. Merge anew"
+            f"{folder}: its report has format {document.get('format')!r}, this version reads {known}. Merge anew"
         )
 
     threads = options.threads or count_cores()

@@ -22,8 +22,11 @@ from merge.models.hashing import hash_file
 from merge.models.vocabulary import LINES, MERGES, TABLE, TOKENIZER, Vocabulary, read_merges, read_tokens
 
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|shared|embeddings|tok_embeddings)\.weight")
-# Tensors with a row per token.
-VOCABULARY_TENSORS = re.compile(rf"{EMBEDDINGS.pattern}|(.+\.)?(lm_head|embed_out|proj_out)\.(weight|bias)")
+# Tensors with a row per token, heads and their biases of encoders and of models that predict further tokens among them
+VOCABULARY_TENSORS = re.compile(
+    rf"{EMBEDDINGS.pattern}|(.+\.)?embed_tokens_per_layer\.weight|decoder\.(weight|bias)|(.+\.)?(lm_head|embed_out|proj_out"
+    r"|vocab_projector|generator_lm_head|shared_head\.head|predictions|(lm_head|predictions)\.decoder)\.(weight|bias)"
+)
 # Tokens that a template writes and nobody types: <|im_end|>, [INST]
 MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")
 TRIED = 200  # added tokens with which texts are cut to compare
@@ -32,7 +35,7 @@ EXAMPLES = 3  # tokens named in a mismatch
 CUTTING = ("normalizer", "pre_tokenizer")
 CUTTING_MODEL = ("type", "byte_fallback", "ignore_merges", "continuing_subword_prefix", "end_of_word_suffix")
 # Tokenizers in one file of another form, compared as a whole
-WHOLE_FILES = re.compile(r".+\.(model|tiktoken|spm|vocab)|tekken\.json|vocab\.bpe|bpe\.codes")
+WHOLE_FILES = re.compile(r".+\.(model|tiktoken|spm|vocab)|tekken\.json|vocab\.bpe|bpe\.codes|encoder\.json|dict\.txt")
 TABLES = (TOKENIZER, TABLE, LINES)
 # Of added tokens, how a text around them is cut; and where there is no tokenizer.json, what cuts words
 ADDED_FLAGS = ("single_word", "lstrip", "rstrip", "normalized")

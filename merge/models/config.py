@@ -38,7 +38,9 @@ HARMLESS = frozenset(
     typical_p repetition_penalty length_penalty no_repeat_ngram_size encoder_no_repeat_ngram_size bad_words_ids
     num_return_sequences output_scores return_dict_in_generate remove_invalid_values exponential_decay_length_penalty
     suppress_tokens begin_suppress_tokens forced_decoder_ids unsloth_version unsloth_fixed quantization_config
-    compression_config tie_word_embeddings
+    compression_config tie_word_embeddings cache_implementation output_past n_ctx initial_context_length fused_add_norm
+    directionality pooler_type pooler_fc_size pooler_num_attention_heads pooler_num_fc_layers pooler_size_per_head
+    summary_type summary_use_proj summary_activation summary_proj_to_labels summary_first_dropout
     """.split()
 )
 # The same by a part of the name: dropout of every kind, ids of special tokens (the vocabulary has them), private keys.
@@ -67,6 +69,8 @@ SAME_NAMES = {
     "gelu_fast": "gelu_pytorch_tanh",
     "gelu_tanh": "gelu_pytorch_tanh",
 }
+# What a config means that lacks a key which transformers no longer knows
+ONCE_DEFAULT = {"position_embedding_type": "absolute"}
 FLOAT32_DIGITS = 1e-7  # relative: a number that went through float32 is the same
 # A config's lists have an entry per layer: numbers beyond these would take memory, and no model has them.
 LAYERS_LIMIT, NUMBER_LIMIT = 10_000, 50_000_000
@@ -238,12 +242,16 @@ def _walk(
     idle = {*ROPE_KEYS, *aliases, *(("architectures",) if path else ())}
     if ours.get("use_sliding_window") is False and theirs.get("use_sliding_window") is False:
         idle |= {"sliding_window", "max_window_layers"}
+    if any(config.get("hidden_activation") for config in (ours, theirs)):
+        idle.add("hidden_act")  # Gemma's older key, which is not read beside the newer
+    if ours.get("model_type") == theirs.get("model_type"):
+        idle.add("architectures")  # another class around the same tensors: others would have other names
     # In a table of its own, such as a router's, top_k and temperature have nothing to do with how text is written
     is_part = bool(path) and not path.removesuffix(".").endswith("_config")
     for key in either:
         if key in idle or (HARMLESS_PARTS.fullmatch(key) if is_part else is_harmless(key)):
             continue
-        one, other = ours.get(key), theirs.get(key)
+        one, other = (config.get(key, ONCE_DEFAULT.get(key)) for config in (ours, theirs))
         if is_structure(key) and (one is None or other is None):
             continue  # the shapes of the tensors decide
         if isinstance(one, dict) and isinstance(other, dict):

@@ -13,6 +13,9 @@ from typing import Any, Literal
 
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # of a config
 LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
+HEADS = re.compile(r"(.+\.)?(lm_head|embed_out)(\..+)?\.(weight|bias)")
+# Of the towers for sound and images: convolutions, and norms before the first layer (CLIP's is spelt so)
+BEFORE_LAYERS = re.compile(r"(.+\.)?(conv\d|conv1d\d|pre_layrnorm|pre_layernorm|ln_pre)\.(weight|bias)")
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
 # A tensor is of the first kind that has a word of the tensor's name.
@@ -50,6 +53,13 @@ def find_depth(name: str, depths: Mapping[str, int]) -> int:
 def find_kind(name: str) -> Kind:
     """The kind of a tensor, for tables and pictures."""
     return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
+
+
+def stands_before(name: str) -> bool:
+    """Whether a tensor that is in no layer stands before the first: embeddings, and what prepares sound or images."""
+    if HEADS.fullmatch(name):
+        return False
+    return find_kind(name) == "embeddings" or BEFORE_LAYERS.fullmatch(name) is not None
 
 
 def find_depth_said(config: Mapping[str, Any]) -> int:
