@@ -91,6 +91,8 @@ def code_pieces(lines: list[str], language: str, heading_path: tuple[str, ...] =
 
     A comment that opens a piece becomes prose.
     """
+    if not any(lines):
+        return []
     pieces: list[list[str]] = [[]]
     for line in lines:
         if not line.strip() and len(pieces[-1]) >= PIECE_LINES // 2:
@@ -120,6 +122,8 @@ def split_comment(lines: list[str], language: str) -> tuple[str, list[str]]:
 
 def clean_comment(lines: list[str], mark: str) -> str:
     """Comment lines without their marks, rulers and the first line of a script (`#!`); "" where nothing is left."""
+    if not lines:
+        return ""
     opening = re.compile(rf"^(?:{re.escape(mark[0])}+|\*+)[!<]*{':?' if mark == '#' else ''} ?")
     texts = [
         re.sub(r"\s*\*+/$", "", opening.sub("", line.strip())).rstrip() for line in lines if not line.startswith("#!")

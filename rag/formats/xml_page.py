@@ -149,7 +149,8 @@ def _append_text(target: Any, text: str | None) -> None:
             else:
                 target.append(part)
         return
-    if len(target):
-        target[-1].tail = f"{target[-1].tail or ''}{text}"
+    last = next(target.iterchildren(reversed=True), None)  # at once, where `len` counts all of them
+    if last is not None:
+        last.tail = f"{last.tail or ''}{text}"
     else:
         target.text = f"{target.text or ''}{text}"
