@@ -125,7 +125,7 @@ def test_liberty_gives_its_units_and_cells() -> None:
     parsed = parse_eda_data(LIBERTY, "liberty")
     assert parsed.title == "typical"
     assert [block.text for block in parsed.blocks] == [
-        "Liberty library typical.",
+        "Liberty library typical, 2 cells.",
         (
             "delay_model: table_lookup\ntime_unit: 1ns\ncapacitive_load_unit: 1,pf\n1 group lu_table_template\n1 "
             "group operating_conditions"

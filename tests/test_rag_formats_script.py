@@ -150,6 +150,13 @@ def test_parts_of_other_languages_stand_under_their_names(
     assert [block.heading_path for block in parse_script(text, language).blocks] == paths
 
 
+def test_the_string_that_describes_a_function_of_skill_is_prose() -> None:
+    blocks = parse_script('; Of us.\n(defun f (x @key (y "VSS"))\n  "Draws x.\nIn um."\n  (g x))\n', "skill").blocks
+    assert [(block.kind, block.text.split("\n")[0]) for block in blocks] == [("prose", "Of us."), ("code", "```skill")]
+    assert blocks[0].text == "Of us.\nDraws x. In um."
+    assert parse_script('procedure( f(x)\n  printf("a")\n)\n', "skill").blocks[0].kind == "code"
+
+
 def test_a_brace_alone_is_not_a_passage() -> None:
     text = "namespace eval ::flow {\n  variable a 1\n  proc b {} {\n    puts 1\n  }\n}\n"
     assert [block.text.split("\n")[-2].strip() for block in parse_script(text, "tcl").blocks] == ["variable a 1", "}"]

@@ -34,6 +34,7 @@ def line(text: str, x0: float, top: float, width: float = 200, **more: Any) -> L
         ([word("Fix", 10, 20), word("hold", 60, 20)], ["Fix", "hold"]),  # a gap between columns
         ([word("x", 10, 20), word("2", 16, 17, size=6)], ["x^2"]),  # raised a little
         ([word("t", 10, 20), word("hold", 15, 22, size=6), word(",", 35, 20)], ["t_hold,"]),
+        ([word("4", 10, 17, size=6), word("See", 15.2, 20)], ["4 See"]),  # a footnote
         ([word("a", 10, 20), word("b", 18, 17, size=9)], ["a b"]),  # nearly as large
         ([word("a", 10, 20, font="Courier"), word("b", 35, 20, font="Courier")], ["a    b"]),  # four blanks wide
         ([word("a", 10, 20, font="Courier"), word("b", 35, 20)], ["a", "b"]),

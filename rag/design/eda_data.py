@@ -73,14 +73,19 @@ def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]], is_fo
         return []
     filled = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
-    noun = heading.lower() if len(rows) != 1 else heading.lower()[:-1]
-    counted = f"{len(rows)} {noun}" + (f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else "")
+    counted = _count(len(rows), heading.lower()[:-1]) + (
+        f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else ""
+    )
     if not is_followed:
         counted = (
             f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to "
             "its end"
         )
     return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
+
+
+def _count(number: int, noun: str) -> str:
+    return f"{number} {noun}{'s' if number != 1 else ''}"
 
 
 def _names(names: list[str]) -> str:
@@ -192,10 +197,11 @@ def _parse_liberty(text: str, is_whole: bool) -> Parsed:
 
     is_followed = is_whole and found.is_followed
     groups = [
-        f"{count} group{'s' if count > 1 else ''} {name}" if is_followed else f"groups {name}"
+        f"{_count(count, 'group')} {name}" if is_followed else f"groups {name}"
         for name, count in sorted(found.groups.items())
     ]
-    blocks = [Block("prose", f"Liberty library {found.names[-1]}.", ()), *_header([*found.header, *groups])]
+    cells = f", {_count(len(found.cells), 'cell')}" if is_followed else ""
+    blocks = [Block("prose", f"Liberty library {found.names[-1]}{cells}.", ()), *_header([*found.header, *groups])]
     blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), found.cells, is_followed)
     return Parsed(found.names[-1], tuple(blocks), "" if is_followed else _NOT_FOLLOWED)
 
@@ -248,6 +254,6 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
     is_followed &= not is_open
     unknown = "Some of the nets; how many there are is not known, since the file was not followed to its end."
-    counted = f"{nets} net{'s' if nets > 1 else ''}." if is_followed else unknown
+    counted = f"{_count(nets, 'net')}." if is_followed else unknown
     blocks = [*_header(header), *([Block("prose", counted, ("Nets",))] if nets else [])] if is_spef else []
     return Parsed(design, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

@@ -369,7 +369,8 @@ class _Assembler:
 
         A bold numbered line as large as the text is one level below the larger headings.
         """
-        if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells:
+        is_label = len(re.findall(r"\w", line.text)) < 2  # the letter of a drawing
+        if len(line.text) > MAX_HEADING_CHARACTERS or not re.search(r"[^\W\d]", line.text) or line.cells or is_label:
             return 0
         if _MEASURE.fullmatch(line.text.strip()):
             return 0

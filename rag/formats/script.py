@@ -145,6 +145,8 @@ def _take_comment(loose: list[str], language: str) -> str:
 
 def _describe(heading: str, comment: str, lines: list[str], language: str) -> list[Block]:
     path = (heading,)
+    said = _SKILL_DOCSTRING.match("\n".join(lines[:_MOST_SAID])) if language == "skill" else None
+    comment = "\n".join(filter(None, [comment, " ".join(said["text"].split()) if said else ""]))
     prose = [Block("prose", comment, path)] if comment else []
     return [*prose, Block("code", fence_code(dedent_lines(lines), language), path)]
 
@@ -208,5 +210,7 @@ def _find_spice_ends(lines: list[str]) -> list[int]:
     return ends
 
 
+_MOST_SAID = 30  # lines of a function in which the string that describes it ends
+_SKILL_DOCSTRING = re.compile(r'[^"\n]*(?:"[^"\n]*"[^"\n]*)*\n\s*"(?P<text>(?:[^"\\]|\\.)+)"\s*\n', re.DOTALL)
 _WHOLE_UNIT = re.compile(r"\bis\b.*\bend(?:\s+\w+){0,2}\s*;\s*(?:--.*)?$", re.IGNORECASE)  # on one line
 _ENDS = {"vhdl": _find_vhdl_ends, "spice": _find_spice_ends, "spectre": _find_spice_ends}

@@ -125,7 +125,8 @@ def _make_line(words: list[dict[str, Any]]) -> Line:
     for before, word in pairwise(words):
         gap = word["x0"] - before["x1"]
         blanks = round(gap / character) if is_mono and character > 0 else 1
-        least = 0 if abs(gap) < TOUCHING * min(before["size"], word["size"]) else 1
+        touches = abs(gap) < TOUCHING * min(before["size"], word["size"])
+        least = 0 if touches and before["size"] > SMALL * word["size"] else 1  # a small number is a footnote's
         text += " " * min(max(blanks, least) if is_mono else least, 80) + word["text"]
     return Line(
         text=text,
