@@ -284,3 +284,10 @@ def test_no_word_of_a_page_is_lost_however_it_is_broken(parts: list[tuple[str, s
     parsed = parse_html(f"<main><h1>T</h1>{page}".encode())
     found = " ".join(f"{block.text} {' '.join(block.heading_path)}" for block in parsed.blocks)
     assert all(f"9{number}9" in found for number in range(len(parts)))
+
+
+def test_ways_to_other_pages_and_dates_that_no_element_holds_are_left_out() -> None:
+    ways = b'<div><a href="a">Previous: x</a> | <a href="b">Next: y</a></div>'
+    ways += b'<div><a href="a">Prev</a> <a href="b">Up</a></div>'
+    parsed = parse_html(b"<body><h1>Router</h1><p>Routes.</p>" + ways + b"<hr>Last updated: 3 Mar 2024</body>")
+    assert [block.text for block in parsed.blocks] == ["Routes."]

@@ -141,6 +141,7 @@ def test_placeholders_in_angle_brackets_survive_where_html_tags_do_not() -> None
     assert (
         parse_markdown("| a | b |\n|---|---|\n| 1<br>2 | c |\n").blocks[0].text == "| a | b |\n|---|---|\n| 1 2 | c |"
     )
+    assert parse_markdown("See {py:meth}`!Router.run`!\n").blocks[0].text == "See `Router.run`!"
     assert parse_markdown("Give <module> a <b>name</b> &amp; more.").blocks[0].text == "Give <module> a name & more."
 
 

@@ -62,7 +62,8 @@ _CHANGED = re.compile(
 )
 _TRAIL = re.compile(r"\s*(?:[»›>|/·]|::)\s*")
 _WAY = re.compile(
-    r"\W*(?:(?:return|back|go)(?: to)?(?: the)? .{1,40}|previous|prev|next|up|top|home|index|contents|"
+    r"\W*(?:(?:return|back|go)(?: to)?(?: the)? .{1,40}|(?:previous|prev|next|up): .{1,80}|"
+    r"previous|prev|next|up|top|home|index|contents|"
     r"table of contents|main(?: page)?)\W*",
     re.IGNORECASE,
 )
@@ -237,7 +238,8 @@ def _is_signpost(element: HtmlElement, seen_heading: bool) -> bool:
     crumbs = [crumb.strip() for crumb in _TRAIL.split(text)]
     if len(crumbs) > 1 and links == [crumb for crumb in crumbs if crumb in links] and len(links) >= len(crumbs) - 1:
         return not seen_heading or all(_WAY.fullmatch(link) for link in links)
-    return bool(links) and "".join(links) == text and all(_WAY.fullmatch(link) for link in links)
+    is_links = bool(links) and "".join("".join(links).split()) == "".join(text.split())
+    return is_links and all(_WAY.fullmatch(link) for link in links)
 
 
 class _PageReader:

@@ -77,7 +77,7 @@ _RAISED = re.compile(r"<(?P<kind>su[bp])>(?P<letters>[^<>\n]{1,100})</(?P=kind)>
 # `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
 _MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")
 _MYST_LAST_NAME = re.compile(r"\{[a-z:_-]+\}`~(?:[\w.]{0,200}\.)?(\w+)`")  # of `~a.b.Name` the last name alone
-_MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)")
+_MYST_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)|(?<=\}`)!(?=\w)")
 _MYST_TARGET = re.compile(r"^\([\w.-]+\)=\s*$", re.MULTILINE)
 
 
