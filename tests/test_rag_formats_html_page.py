@@ -291,3 +291,12 @@ def test_ways_to_other_pages_and_dates_that_no_element_holds_are_left_out() -> N
     ways += b'<div><a href="a">Prev</a> <a href="b">Up</a></div>'
     parsed = parse_html(b"<body><h1>Router</h1><p>Routes.</p>" + ways + b"<hr>Last updated: 3 Mar 2024</body>")
     assert [block.text for block in parsed.blocks] == ["Routes."]
+
+
+def test_terms_that_nothing_defines_are_listed_where_they_stand() -> None:
+    page = b"<body><dl><dt>a<dd><dt>b<dd></dd><dt>c<dd>Text.<dt>d<dd></dl></body>"
+    assert [(block.heading_path, block.text) for block in parse_html(page).blocks] == [
+        ((), "`a`\n`b`"),
+        (("c",), "Text."),
+        ((), "`d`"),
+    ]

@@ -63,6 +63,9 @@ def parse_report(text: str) -> Parsed:
             blocks += [Block("prose", "\n".join(filter(None, banner)), path)] if any(banner) else []
             position = end
             continue
+        if lines[position] == "1" and not "".join(lines[position + 1 : position + 2]):  # what a command of Tcl returned
+            position += 1
+            continue
         end = _path_end(lines, position) or _paragraph_end(lines, position)
         blocks += _read_part(lines[position:end], path)
         position = end

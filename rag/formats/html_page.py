@@ -311,18 +311,28 @@ class _PageReader:
         So a search finds an option with its description.
         """
         outer, terms = self._objects, list[str]()
+        bare: list[str] = []  # terms that nothing defines
         for child in element.iter("dt", "dd"):
             if child.getparent() is not element and child.getparent().getparent() is not element:  # of an inner list
                 continue
             if child.tag == "dt":
                 terms.append(_squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
                 continue
+            if not child.text_content().strip() and next(child.iter("img"), None) is None:
+                bare, terms = [*bare, *terms], []
+                continue
+            self._objects = outer
+            self._add_terms(bare)
             heading, whole = name_definition(terms)
             self._objects = (*outer, heading) if heading else outer
-            terms = []
+            bare, terms = [], []
             self._add("prose", whole)
             self.read(child, depth)
         self._objects = outer
+        self._add_terms([*bare, *terms])
+
+    def _add_terms(self, terms: list[str]) -> None:
+        """Terms without a definition, which are still worth finding."""
         if any(terms):
             self._add("prose", "\n".join(f"`{term}`" for term in terms if term))
 

@@ -11,8 +11,10 @@ from __future__ import annotations
 import json
 import re
 import zipfile
+import zlib
 from collections import Counter
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 from functools import reduce
 from io import BytesIO
@@ -39,19 +41,23 @@ _MARKUP = {
     "LaTeX": re.compile(r"\s*(?:%|\\)"),
     "man page": re.compile(r"[.']|[lcrnb|\s]+\.$|.*;$|ignored |T\}$|.*T\{$"),
     "shell": re.compile(r"#!"),
-    "Python": re.compile(r"#!"),
-    "Perl": re.compile(r"#!"),
+    "Python": re.compile(r"#!|#.{0,50}coding[:=]"),
+    "Perl": re.compile(r"#!|=[a-z]\w*"),
+    "Tcl": re.compile(r"#!"),
+    "technology file": re.compile(r"[a-z]\w*$|\s*\)+\s*(?:;.*)?$|\s*\w+\s*\(\s*(?:;.*)?$"),
+    "report": re.compile(r"(?:.*%\||1$)"),
 }
 # Roles, link targets, tags, commands, fonts and attributes within a line
 _INLINE = re.compile(
     r":[\w:.+-]+:(?=`)|\s<[^<>`]*>(?=`)|~[\w.]+\.(?=\w)|\]\([^()]*\)|</?[a-zA-Z][^<>]*>"
     r"|\\(?:f\[\w+\]|f[BIRP]|\*?\(..|[a-zA-Z]+)|\{[#.][^{}]*\}|&\w+;|\(cid:\d+\)|\|\w+\|"
 )
+MAX_UNPACKED = 2**26  # bytes of a .gz
 _DATA = frozenset({"Liberty", "LEF", "DEF", "SPEF"})
 _DECKS = frozenset({"rule deck", "technology file"})  # some of them XML
 _PARTS = re.compile(
     r"word/(?:document|footnotes|comments|header\d*|footer\d*)\.xml|content\.xml"
-    r"|xl/(?:sharedStrings|worksheets/sheet\d+)\.xml"
+    r"|xl/(?:sharedStrings|worksheets/sheet\d+)\.xml|ppt/(?:slides/slide|notesSlides/notesSlide)\d+\.xml"
 )
 _HIDDEN = frozenset({"tracked-changes", "annotation", "table-of-content", "del", "txbxContent"})
 _SIDE_PARTS = re.compile(r"word/(?:footnotes|comments|header|footer)")
@@ -72,6 +78,9 @@ def show_words(line: str) -> str:
 
 def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
     """The lines of a file. Raises ParseFailed: it is not text."""
+    if name.lower().endswith(".gz"):
+        with suppress(zlib.error):
+            content = zlib.decompressobj(zlib.MAX_WBITS | 16).decompress(content, MAX_UNPACKED)
     found = format_of(name)
     kind = found.name if found else ""
     if kind == "PDF":
@@ -154,8 +163,16 @@ def _lines_of_zip(content: bytes) -> Iterator[SourceLine]:
             left_out = "notes, heads and feet" if _SIDE_PARTS.match(name) else ""
             left_out = "hidden sheets" if name in hidden_sheets else left_out
             for element in root.iter("{*}p", "{*}h", "{*}si", "{*}is"):
-                hidden = any(etree.QName(above).localname in _HIDDEN for above in element.iterancestors("*"))
-                yield SourceLine("".join(_texts_of(element)), "comments and deleted text" if hidden else left_out)
+                above = list(element.iterancestors("*"))
+                hidden = any(etree.QName(item).localname in _HIDDEN for item in above)
+                rule = "numbers, feet and hidden slides" if any(map(_is_hidden_shape, above)) else left_out
+                yield SourceLine("".join(_texts_of(element)), "comments and deleted text" if hidden else rule)
+
+
+def _is_hidden_shape(element: Any) -> bool:
+    """Whether an element is a slide that is not shown, or a place on one for its number or foot."""
+    place = element.find("{*}nvSpPr/{*}nvPr/{*}ph") if element.tag.endswith("}sp") else None
+    return element.get("show") == "0" or (place is not None and place.get("type") in ("sldNum", "ftr", "dt"))
 
 
 def _hidden_sheets(archive: zipfile.ZipFile) -> set[str]:
