@@ -59,15 +59,31 @@ def test_the_answers_first_passage_is_number_one(quoting: str, question: str) ->
     assert answer["choices"][0]["message"]["content"].split("[", 1)[1].startswith("1]")
 
 
-@pytest.mark.parametrize("answer_by", ["quote", "model", "auto"])
-def test_an_option_that_no_document_gives_the_command_is_denied_in_every_mode(
-    gateway_at: RunGateway, engine: FakeEngine, tmp_path: Path, answer_by: str
-) -> None:
+@pytest.fixture
+def manual(tmp_path: Path) -> Retriever:
     settings = RagSettings(home=Path("unused"))
     build_index(
         [parse_document("router", "manual.md", "Router", MANUAL, None, "ISC")], tmp_path, settings, TinyEmbedder()
     )
-    manual = Retriever.open_with(TinyEmbedder(), tmp_path, settings)
+    return Retriever.open_with(TinyEmbedder(), tmp_path, settings)
+
+
+@pytest.mark.parametrize("answer_by", ["quote", "auto"])
+def test_who_asks_for_a_commands_options_gets_each_of_them(
+    gateway_at: RunGateway, engine: FakeEngine, manual: Retriever, answer_by: str
+) -> None:
+    with gateway_at(engine.url, store=manual, answer=answer_by) as url:
+        answer = ask(url, "List all options of route_nets").json()
+    message, retrieval = answer["choices"][0]["message"], answer["retrieval"]
+    assert ("`-layers`" in message["content"], "`-verbose`" in message["content"]) == (True, True)
+    assert [quote["kind"] for quote in retrieval["quotes"]] == ["code", "row", "row"]
+    assert (retrieval["refused"], len(retrieval["hits"])) == (False, 1)
+
+
+@pytest.mark.parametrize("answer_by", ["quote", "model", "auto"])
+def test_an_option_that_no_document_gives_the_command_is_denied_in_every_mode(
+    gateway_at: RunGateway, engine: FakeEngine, manual: Retriever, answer_by: str
+) -> None:
     with gateway_at(engine.url, store=manual, answer=answer_by) as url:
         question = "route_nets -timing_driven: which weight?"
         answer = ask(url, question).json()

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from rag.answering.evidence import Comparer, Quote, select_quotes
+from rag.answering.option_list import list_options
 from rag.answering.prompt import build_prompt, defuse, nothing_found
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
@@ -171,10 +172,7 @@ def ground(
         if not model_leads(request) and (unknown := find_unknown_option(turns[-1], retriever)):
             denial = deny(unknown)
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
-        is_given = mode == "model" or request.options.top_k is not None
-        most, least = top_k if is_given else max(top_k, HITS_READ), request.options.score_threshold
-        query, hits, fallback = find_passages(turns, retriever, most, least)
-        quotes = [] if mode == "model" or not hits else select_quotes(query, hits, retriever)
+        query, hits, fallback, quotes = _find_evidence(turns, request, retriever, top_k, mode)
         missing = None if hits else retriever.missing(query)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
@@ -197,6 +195,23 @@ def ground(
         numbers = sorted({*read, *(quote.number for quote in quotes)})
         grounded = _quote(replace(grounded, mode=mode), quotes, hits, numbers)
     return _guided(_capped(grounded, max_model_len), request, retriever, settings)
+
+
+def _find_evidence(
+    turns: list[str], request: ChatRequest, retriever: Searcher, top_k: int, mode: Mode
+) -> tuple[str, Sequence[Hit], bool, Sequence[Quote]]:
+    """What `find_passages` gives for the turns, and what is quoted of it; nothing is where the model answers.
+
+    Who asks for a command's options gets them all. A limit of the request's own counts for quotes too.
+    """
+    least, is_limited = request.options.score_threshold, request.options.top_k is not None
+    if mode == "model":
+        return *find_passages(turns, retriever, top_k, least), ()
+    listed = list_options(turns[-1], retriever)
+    if listed and not least and not (is_limited and len(listed.hits) > top_k):
+        return turns[-1], listed.hits, False, listed.quotes
+    query, hits, fallback = find_passages(turns, retriever, top_k if is_limited else max(top_k, HITS_READ), least)
+    return query, hits, fallback, select_quotes(query, hits, retriever) if hits else ()
 
 
 def _with_passages(
