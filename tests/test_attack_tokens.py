@@ -6,12 +6,12 @@ from __future__ import annotations
 
 import json
 import random
-import shutil
 import socket
 import threading
 import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from dataclasses import replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import Any
@@ -245,19 +245,17 @@ def test_json_that_is_deep_or_wide_is_refused_in_bounded_time_and_memory(
 
 
 def test_a_template_that_never_ends_ends_no_gateway(
-    small_checkpoint: Path, tmp_path: Path, attack: Attack, monkeypatch: pytest.MonkeyPatch
+    counter: TokenCounter, attack: Attack, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     failures = []
     monkeypatch.setattr("serve.tokens.templates.TIMEOUT_S", 1)  # which is all that an endless template is about
     bombs = BOMBS if attack.is_full else BOMBS[::2]
     with Meter() as meter:
-        for number, bomb in enumerate(bombs):
-            folder = tmp_path / str(number)
-            shutil.copytree(small_checkpoint, folder)
-            (folder / "chat_template.jinja").write_text(bomb, encoding="utf-8")
+        for bomb in bombs:
+            with_bomb = TokenCounter(replace(counter._tokenizer, plain_template=bomb))
             try:
-                counter = TokenCounter.load(folder)
-                counter.count_messages([{"role": "user", "content": "x"}])
+                with_bomb.check_template(Path("bomb"))
+                with_bomb.count_messages([{"role": "user", "content": "x"}])
             except CheckpointNotFound as error:
                 failures += [] if "chat template" in str(error) else [f"{bomb}: {error}"]
             except RequestError:
@@ -269,15 +267,12 @@ def test_a_template_that_never_ends_ends_no_gateway(
 
 
 def test_a_template_whose_cost_depends_on_the_question_costs_that_request_alone(
-    small_checkpoint: Path, tmp_path: Path, attack: Attack
+    counter: TokenCounter, attack: Attack
 ) -> None:
-    folder = tmp_path / "repeats"
-    shutil.copytree(small_checkpoint, folder)
     repeated = "{% for i in range(99999) %}{{ messages[0].content }}{% endfor %}"
     bomb = "{% if 'boom' in messages[0].content %}" + repeated + "{% endif %}{{ messages[0].content }}"
-    (folder / "chat_template.jinja").write_text(bomb, encoding="utf-8")
-    counter = TokenCounter.load(folder)
+    with_bomb = TokenCounter(replace(counter._tokenizer, plain_template=bomb))
     with Meter() as meter, pytest.raises(RequestError, match="writes more than"):
-        counter.count_messages([{"role": "user", "content": "boom " * 1000}])
-    assert counter.count_messages([{"role": "user", "content": "one two"}]) == 2
+        with_bomb.count_messages([{"role": "user", "content": "boom " * 1000}])
+    assert with_bomb.count_messages([{"role": "user", "content": "one two"}]) == 2
     attack.report("chat templates that repeat", 1, [] if meter.added_mib < 100 else [f"{meter.added_mib:.0f} MiB more"])

@@ -9,6 +9,7 @@ from typing import Any
 import httpx
 import pytest
 
+from serve.tokens.counter import TokenCounter
 from tests.conftest import Gateway, OpenAIAt, free_port
 from tests.fake_engine import ENGINE_MODEL, EngineScript, FakeEngine
 
@@ -184,14 +185,13 @@ def test_a_tool_that_is_not_a_function_is_left_out_and_named(gateway: str, engin
 
 
 def test_tools_that_fill_the_window_are_left_out_unless_one_must_be_called(
-    gateway_at: Gateway, engine: FakeEngine, small_checkpoint: Any, tmp_path: Any
+    gateway_at: Gateway, engine: FakeEngine, counter: TokenCounter
 ) -> None:
     from tests.test_serve_tokens_counter import WITH_TOOLS, with_template
 
-    counter = with_template(small_checkpoint, tmp_path / "tools", WITH_TOOLS)
     many = [{"type": "function", "function": {"name": f"tool_{number}"}} for number in range(900)]
     engine.script = EngineScript(max_model_len=1500)
-    with gateway_at(engine.url, counted_by=counter) as url:
+    with gateway_at(engine.url, counted_by=with_template(counter, WITH_TOOLS)) as url:
         answer = post(url, ANTENNA, tools=many)
         assert (answer.status_code, answer.headers["x-chipalign-tools"]) == (200, "dropped")
         assert answer.json()["choices"][0]["message"]["annotations"]
