@@ -82,6 +82,8 @@ _PLAIN_ROLE = re.compile(r"(?<![\w:]):(?:ref|doc|numref|term|title|abbr|eq|downl
 _RAISED_ROLE = re.compile(r"(?:\\ )?:(?P<kind>su[bp])(?:erscript|script)?:`(?P<letters>[^`]+)`(?:\\ )?")
 _TARGET = re.compile(r"\s+<.*>$", re.DOTALL)
 _PHRASE_LINK = re.compile(r"`([^`<]+?)\s*<[^`>]+>`__?")
+# A blank inside a name that Sphinx would cut at it; the build of the manual turns it into one: `verilator&32;public`
+_CODED_BLANK = "&32;"
 _FOOTNOTE_MARK = re.compile(r"(?<![\w\]`])(\[(?:\d+|#[\w-]*|\*)\])_(?!\w)")
 _NAME_LINK = re.compile(r"`([^`]+)`__?(?!\w)|\b([A-Za-z][\w.-]{0,200})_(?=[\s.,;:)]|$)")
 
@@ -102,6 +104,7 @@ def clean_inline(text: str) -> str:
     text = _PHRASE_LINK.sub(r"\1", clean_roles(text)).replace("``", "`")
     text = _NAME_LINK.sub(lambda match: match[1] or match[2], text)
     text = _FOOTNOTE_MARK.sub(r"\1", text)
+    text = text.replace(_CODED_BLANK, " ")
     text = re.sub(r"\\\s", "", text)
     return re.sub(r"\\([^\w\s])", r"\1", text)
 
