@@ -158,8 +158,13 @@ def read_message(stream: IO[bytes] | None) -> Message | None:
 
 
 def serve_parent(memory_bytes: int) -> tuple[IO[bytes], IO[bytes]]:
-    """In the child: set its memory limit; return the stream that messages come from and the one that they go to."""
-    resource.setrlimit(resource.RLIMIT_AS, (memory_bytes, memory_bytes))
+    """In the child: set its memory limit; return the stream that messages come from and the one that they go to.
+
+    Where the machine allows less (`ulimit -v`), that is the limit.
+    """
+    _, most = resource.getrlimit(resource.RLIMIT_AS)
+    limit = memory_bytes if most == resource.RLIM_INFINITY else min(memory_bytes, most)
+    resource.setrlimit(resource.RLIMIT_AS, (limit, limit))
     resource.setrlimit(resource.RLIMIT_CORE, (0, 0))
     answers = os.fdopen(os.dup(1), "wb")
     os.dup2(2, 1)  # what a library prints is not a message

@@ -3,9 +3,13 @@
 from __future__ import annotations
 
 import io
+import resource
 import signal
+import subprocess
+import sys
 import threading
 from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
 
 import pytest
 from hypothesis import given
@@ -65,6 +69,18 @@ def test_a_child_waits_for_the_next_message_and_one_that_ended_is_replaced() -> 
         assert pool.ask({}, b"{}")[1] == b"{}"
     with pytest.raises(ChildEnded):
         pool.ask({}, b"{}")  # it is closed
+
+
+@for_each(("allowed", "limit"), [(2**30, 2**30), (2**33, 2**31), (resource.RLIM_INFINITY, 2**31)])
+def test_a_child_has_its_limit_or_that_of_the_machine(allowed: int, limit: int) -> None:
+    program = (
+        "import resource, sys; from rag.child import serve_parent\n"
+        f"resource.setrlimit(resource.RLIMIT_AS, ({allowed}, {allowed}))\n"
+        f"serve_parent({MEMORY})\n"
+        "sys.exit(resource.getrlimit(resource.RLIMIT_AS)[0] != int(sys.argv[1]))"
+    )
+    command = [sys.executable, "-c", program, str(limit)]
+    assert subprocess.run(command, cwd=Path(__file__).parent.parent, check=False).returncode == 0
 
 
 def test_each_of_several_threads_talks_to_a_child_of_its_own() -> None:
