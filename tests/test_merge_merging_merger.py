@@ -31,8 +31,9 @@ from merge.errors import (
     TensorsOpposite,
 )
 from merge.merging.card import render_card
-from merge.merging.merger import Outcome, Watcher, check_room, merge_parents
+from merge.merging.merger import Outcome, Watcher, merge_parents
 from merge.merging.report import REPORT
+from merge.models.staging import check_room
 from merge.recipe import ParentRef, Recipe
 from merge.settings import MergeSettings
 from tests.tiny_models import (
@@ -344,9 +345,9 @@ def test_whole_numbers_are_copied_if_equal_and_refused_if_not(tmp_path: Path, pa
 
 
 def test_a_merge_larger_than_the_disk_is_refused_before_it_starts(tmp_path: Path) -> None:
-    check_room(tmp_path, 1)
+    check_room(tmp_path, 1, "the merge")
     with pytest.raises(OutputFull, match=r"GB free, the merge needs 1000000000\.0 GB"):
-        check_room(tmp_path, 10**18)
+        check_room(tmp_path, 10**18, "the merge")
 
 
 def test_a_number_that_changes_its_sign_is_merged_on_a_line(tmp_path: Path, parents: tuple[Path, Path]) -> None:

@@ -109,3 +109,61 @@ def test_a_float8_parent_merges_as_its_numbers_do(tmp_path: Path, side: str) -> 
     assert all(torch.equal(plain[name], scaled[name]) for name in plain)
     assert scaled[UP].dtype == torch.bfloat16
     assert "quantization_config" not in json.loads((tmp_path / "scaled" / "config.json").read_text())
+
+
+def quantise(folder: Path, form: str) -> dict[str, torch.Tensor]:
+    """Make float8 codes of all projections as a tool publishes them; returns the numbers that they stand for."""
+    tensors, exact = read_tensors(folder), {}
+    for name in [name for name in tensors if name.endswith("_proj.weight")]:
+        weight = tensors[name].float()
+        if form == "rows":
+            scale = weight.abs().amax(1, keepdim=True) / 448
+            spread = scale
+        elif form == "blocks":
+            blocks = weight.unfold(0, 16, 16).unfold(1, 16, 16)
+            scale = blocks.abs().amax((2, 3)) / 448
+            spread = scale.repeat_interleave(16, 0).repeat_interleave(16, 1)
+        else:
+            scale = spread = weight.abs().max() / 448
+        codes = (weight / spread).to(torch.float8_e4m3fn)
+        exact[name] = codes.float() * spread
+        rewrite_tensors(folder, {name: codes, name + ("_scale_inv" if form == "blocks" else "_scale"): scale})
+        if form == "modelopt":
+            idle = {name.replace("weight", "input_scale"): torch.tensor(0.5), name.replace("weight", "k_scale"): scale}
+            rewrite_tensors(folder, idle)
+    return exact
+
+
+def move_scales(folder: Path) -> None:
+    """Put the scales into a shard of their own."""
+    tensors = read_tensors(folder)
+    scales = {name for name in tensors if "_scale" in name}
+    shards = {name: f"model-0000{1 + (name in scales)}-of-00002.safetensors" for name in tensors}
+    (folder / "model.safetensors").unlink()
+    for shard in set(shards.values()):
+        save_file({name: tensor for name, tensor in tensors.items() if shards[name] == shard}, folder / shard)
+    (folder / "model.safetensors.index.json").write_text(json.dumps({"weight_map": shards}))
+
+
+@pytest.mark.parametrize("form", ["rows", "tensor", "blocks", "modelopt"])
+def test_each_form_in_which_tools_publish_float8_merges_as_its_numbers(tmp_path: Path, form: str) -> None:
+    shape: dict[str, Any] = {"dtype": torch.bfloat16, "num_hidden_layers": 1}
+    chip, chat = (write_llama(tmp_path / name, seed, **shape) for name, seed in (("chip", 1), ("chat", 2)))
+    exact = quantise(chat, form)
+    said: dict[str, Any] = {"quant_method": {"blocks": "fp8", "modelopt": "modelopt"}.get(form, "compressed-tensors")}
+    rewrite_config(chat, quantization_config=said | ({"weight_block_size": [16, 16]} if form == "blocks" else {}))
+    if form == "modelopt":
+        (chat / "hf_quant_config.json").write_text('{"quantization": {"quant_algo": "FP8"}}')
+
+    home = MergeSettings(tmp_path / "home")
+    merge_parents(make_recipe(chip, chat, dtype="float32", method="linear"), tmp_path / "out", home, render_card)
+    merged, ours = read_tensors(tmp_path / "out"), read_tensors(chip)
+    assert merged.keys() == ours.keys()
+    for name, numbers in exact.items():
+        assert torch.allclose(merged[name], 0.6 * ours[name].float() + 0.4 * numbers, rtol=1e-6, atol=1e-9)
+    assert not (tmp_path / "out" / "hf_quant_config.json").exists()
+
+    move_scales(chat)
+    merge_parents(make_recipe(chip, chat, dtype="float32", method="linear"), tmp_path / "apart", home, render_card)
+    apart = read_tensors(tmp_path / "apart")
+    assert all(torch.equal(apart[name], tensor) for name, tensor in merged.items())

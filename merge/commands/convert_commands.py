@@ -10,6 +10,7 @@ from __future__ import annotations
 import argparse
 import os
 import sys
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -54,6 +55,9 @@ def convert(argv: list[str]) -> int:
         with args.out.open("x", encoding="utf-8") as file:
             file.write(converted.text)
     except OSError as error:
+        if not isinstance(error, FileExistsError):
+            with suppress(OSError):
+                args.out.unlink()  # half a recipe would be in the next try's way
         raise OutputRefused(f"{args.out} cannot be written: {error.strerror}. Choose another place") from error
     for note in converted.notes:
         sys.stderr.write(f"{printable(note)}\n")

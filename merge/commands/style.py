@@ -15,7 +15,7 @@ from typing import Any
 from matplotlib import rc_context, rcParams
 from matplotlib.figure import Figure
 
-from merge.errors import printable
+from merge.errors import OutputRefused, printable
 
 DPI = 130
 
@@ -61,13 +61,21 @@ def plain(title: str) -> str:
 
 
 def save_themes(pictures: Mapping[str, Callable[[], Figure]], folder: Path) -> list[Path]:
-    """Write each picture light and dark into a folder, made if need be; returns the paths, the light ones first."""
-    folder.mkdir(parents=True, exist_ok=True)
+    """Write each picture light and dark into a folder, made if need be; returns the paths, the light ones first.
+
+    Raises OutputRefused: a picture cannot be written.
+    """
     paths = []
-    for suffix, theme in THEMES.items():
-        with rc_context(dict[Any, Any](theme)):
-            for name, draw in pictures.items():
-                path = folder / name.replace(".png", f"{suffix}.png")
-                draw().savefig(path, dpi=DPI, metadata={"Software": None})
-                paths.append(path)
+    try:
+        folder.mkdir(parents=True, exist_ok=True)
+        for suffix, theme in THEMES.items():
+            with rc_context(dict[Any, Any](theme)):
+                for name, draw in pictures.items():
+                    paths.append(folder / name.replace(".png", f"{suffix}.png"))
+                    draw().savefig(paths[-1], dpi=DPI, metadata={"Software": None})
+    except OSError as error:
+        for path in paths[-1:]:
+            path.unlink(missing_ok=True)  # half a picture
+        reason = error.strerror or str(error)
+        raise OutputRefused(f"pictures cannot be written to {folder}: {reason}. Choose another place") from error
     return paths

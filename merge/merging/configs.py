@@ -18,7 +18,7 @@ from merge.models.config import VOCAB_SIZE, Difference, compare, compare_shared,
 from merge.models.float8 import FLOAT8
 
 # Beside configs, left by tools that quantise; and tensors that only quantised models have, by the end of the name
-QUANTISED_FILES = ("quantize_config.json", "quant_config.json", "hf_quant_config.json")
+QUANTISED_FILES = ("quantize_config.json", "quant_config.json")
 QUANTISED_ENDS = (".qweight", ".qzeros", ".weight_packed", ".SCB", ".weight_scale", ".weight_scale_inv", ".absmax")
 # Matrices of whole numbers are codes, if they are called weights, or as HQQ, AQLM, ExLlama and quanto call codes
 CODED = (".weight", "_proj", "_blocks", ".W_q", ".codes", ".trellis", ".q_weight", "._data")

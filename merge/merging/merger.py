@@ -26,7 +26,6 @@ from __future__ import annotations
 
 import math
 import os
-import shutil
 from collections import Counter
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor, as_completed
@@ -37,7 +36,7 @@ from typing import Any
 
 from merge.arithmetic.choice import find_arithmetic, warm_up
 from merge.arithmetic.geodesic import Arithmetic, TensorResult
-from merge.errors import OutputFull, OutputRefused, join
+from merge.errors import OutputRefused, join
 from merge.merging.companions import Companions, are_chat_parents, is_built_in, prepare_companions
 from merge.merging.doubts import ALIKE, SAME, doubt_parents, doubt_recipe, doubt_tensors, doubt_zeros
 from merge.merging.further import join_parents
@@ -53,7 +52,7 @@ from merge.models.folded import open_source, single_threaded_blas
 from merge.models.hashing import hash_file
 from merge.models.layout import PART
 from merge.models.parents import Parents, Resolver, count_cores
-from merge.models.staging import empty_folder, staged_folder
+from merge.models.staging import check_room, empty_folder, staged_folder
 from merge.models.writing import CheckpointWriter
 from merge.recipe import Recipe
 from merge.settings import MergeSettings
@@ -261,7 +260,7 @@ def prepare_output(
     key = find_key(recipe, parents, shard_bytes)
     if not is_taken_up(folder, key):
         empty_folder(folder)
-        check_room(folder, sum(plan.n_bytes for plan in plans))
+        check_room(folder, sum(plan.n_bytes for plan in plans), "the merge")
     journal = stack.enter_context(Journal.open(folder, key))
     writer = stack.enter_context(CheckpointWriter(folder, [plan.spec for plan in plans], shard_bytes))
     for name, raw in companions.files.items():
@@ -343,16 +342,6 @@ def _find_done(name: str, output: Output) -> TensorResult | None:
     """The journal's entry for a tensor, if the file still holds the bytes that it describes."""
     done = output.journal.done.get(name)
     return done if done is not None and output.writer.hash_tensor(name) == done.blake3 else None
-
-
-def check_room(folder: Path, needed_bytes: int) -> None:
-    """Raise OutputFull if the disk of `folder` has less than `needed_bytes` free."""
-    free_bytes = shutil.disk_usage(folder).free
-    if free_bytes < needed_bytes:
-        raise OutputFull(
-            f"{folder.parent} has {free_bytes / 1e9:.1f} GB free, the merge needs {needed_bytes / 1e9:.1f} GB. Choose "
-            "another place"
-        )
 
 
 def describe_files(output: Output) -> dict[str, OutputFile]:

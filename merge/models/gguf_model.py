@@ -8,6 +8,8 @@ transformers' own reader does it; what its classes add to a tokenizer is taken o
 from __future__ import annotations
 
 import json
+import os
+import re
 from collections.abc import Mapping
 from pathlib import Path
 from typing import Any
@@ -15,8 +17,11 @@ from typing import Any
 from merge.errors import CheckpointNotFound, shorten
 from merge.models.checkpoint import read_json_object
 from merge.models.gguf_header import read_gguf
+from merge.models.staging import check_room
 from merge.models.vocabulary import TOKENIZER
 
+FLOAT32_BYTES = 4
+OS_ERROR = re.compile(r"\(os error (\d{1,3})\)")  # in what safetensors says of a full disk, which is not an OSError
 REASON = 300  # characters of a library's reason in a message
 TOKENIZER_CONFIG, SPECIAL = "tokenizer_config.json", "special_tokens_map.json"
 TOKENS = "tokenizer.ggml.tokens"  # the file's table, of which the header keeps the length
@@ -29,9 +34,11 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
 
     Raises:
         CheckpointCorrupt: the file contradicts itself.
+        OutputFull: the folder's disk lacks the room.
         CheckpointNotFound: transformers does not make a whole model of it.
     """
     header = read_gguf(gguf)
+    check_room(folder, header.elements * FLOAT32_BYTES, f"{gguf.name} in float32")
     import torch
     from transformers import AutoConfig, AutoModelForCausalLM, AutoTokenizer, GgufConfig
 
@@ -67,6 +74,8 @@ def convert_gguf(gguf: Path, folder: Path) -> None:
     except OSError:
         raise  # of the disk: the staged folder reports it
     except Exception as error:  # the libraries raise all kinds on unexpected content
+        if (number := OS_ERROR.search(str(error))) is not None:
+            raise OSError(int(number[1]), os.strerror(int(number[1]))) from error
         reason = (str(error).splitlines() or [""])[0] or type(error).__name__
         raise CheckpointNotFound(
             f"{gguf} cannot be converted: {shorten(reason, REASON)}. Give the model as safetensors"

@@ -22,12 +22,12 @@ from dataclasses import dataclass, field
 from importlib.metadata import Distribution, PackageNotFoundError, distribution
 from pathlib import Path
 
-from merge.errors import CheckpointNotFound, HubUnavailable, MergeError
+from merge.errors import CheckpointNotFound, HubUnavailable, MergeError, OutputFull
 from merge.files import open_stream
 from merge.models.beside import HUB_PATTERNS, find_model_files
 from merge.models.hashing import hash_content, hash_file
 from merge.models.layout import ADAPTER_CONFIG, ADAPTER_WEIGHTS, INDEX
-from merge.models.staging import staged_folder
+from merge.models.staging import is_full, staged_folder
 from merge.recipe import ParentRef
 from merge.settings import MergeSettings
 
@@ -324,7 +324,9 @@ def _package_licence(package: Distribution) -> str | None:
 def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
     """Download the model files of a hub repository into the home folder; files that exist are not fetched again.
 
-    Raises HubUnavailable: no network, no such repository or revision, or no right to read it.
+    Raises:
+        HubUnavailable: no network, no such repository or revision, or no right to read it.
+        OutputFull: the disk is full; what came so far stays for the next try.
     """
     import httpx
     from huggingface_hub import errors, snapshot_download
@@ -358,6 +360,10 @@ def download(repo: str, revision: str | None, settings: MergeSettings) -> Path:
         httpx.HTTPError,
         OSError,
     ) as error:
+        if isinstance(error, OSError) and is_full(error):
+            raise OutputFull(
+                f"no room left in {settings.models} for {repo}. Free some space, or set CHIPALIGN_HOME to another place"
+            ) from error
         raise HubUnavailable(
             f"{repo} is not a folder here, and {hub} cannot be reached to download it. Check the network. {instead}"
         ) from error

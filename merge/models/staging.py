@@ -57,7 +57,7 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
         done = True
         _settle_retired(retired, target)
     except OSError as error:
-        if error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG):
+        if is_full(error):
             raise OutputFull(
                 f"no room left for {target}. Free some space or choose another place; nothing was left behind"
             ) from error
@@ -68,6 +68,25 @@ def staged_folder(target: Path, *, keep_leftover: bool = False) -> Iterator[Path
         if not done:
             shutil.rmtree(staging, ignore_errors=True)
         os.close(lock)
+
+
+def check_room(folder: Path, needed_bytes: int, what: str) -> None:
+    """Raise OutputFull if the disk of `folder` has less than `needed_bytes` free for what is to be written there."""
+    free_bytes = shutil.disk_usage(folder).free
+    if free_bytes < needed_bytes:
+        raise OutputFull(
+            f"{folder.parent} has {_describe(free_bytes)} free, {what} needs {_describe(needed_bytes)}. Free some "
+            "space or choose another place"
+        )
+
+
+def is_full(error: OSError) -> bool:
+    """Whether a disk, a quota or a limit of files is what stopped a write."""
+    return error.errno in (errno.ENOSPC, errno.EDQUOT, errno.EFBIG)
+
+
+def _describe(n_bytes: int) -> str:
+    return f"{n_bytes / 1e9:.1f} GB" if n_bytes >= 1e8 else f"{n_bytes / 1e6:.1f} MB"
 
 
 def _settle_retired(retired: Path, target: Path) -> None:
