@@ -131,3 +131,14 @@ def test_yaml_that_is_not_a_configuration_is_refused_and_nothing_is_written(tmp_
 def test_the_options_are_a_configuration_a_place_and_a_chat_model() -> None:
     args = build_convert_parser().parse_args(["c.yml", "--chat", "org/chat"])
     assert (args.config, args.out, args.chat) == (Path("c.yml"), None, "org/chat")
+
+
+def test_a_full_disk_leaves_no_half_recipe(tmp_path: Path, small_disk: Path) -> None:
+    (tmp_path / "slerp.yml").write_text(SLERP)
+    (small_disk / "filler").write_bytes(bytes(1 << 20))
+    arguments = [str(tmp_path / "slerp.yml"), "--out", str(small_disk / "r.toml")]
+    with pytest.raises(OutputRefused, match=r"r\.toml cannot be written: No space left on device"):
+        convert(arguments)
+    (small_disk / "filler").unlink()
+    assert convert(arguments) == 0
+    assert tomllib.loads((small_disk / "r.toml").read_text())["merge"]["lam"] == 0.25

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 from pathlib import Path
 
+import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 from matplotlib import cbook, rc_context, rcParams
 from matplotlib.figure import Figure
 
 from merge.commands.style import THEMES, faint, ink, plain, save_themes
+from merge.errors import OutputRefused
 from tests.rows import for_each
 
 
@@ -49,6 +51,13 @@ def test_each_picture_is_saved_in_every_theme_the_light_ones_first(tmp_path: Pat
     assert dict(rcParams) == before
     assert b"Software" not in paths[0].read_bytes()  # the same picture has the same bytes
     assert save_themes({}, tmp_path) == []
+
+
+def test_pictures_for_which_there_is_no_room_are_one_sentence_and_no_half_file(small_disk: Path) -> None:
+    (small_disk / "filler").write_bytes(bytes(1 << 20))
+    with pytest.raises(OutputRefused, match=r"pictures cannot be written to .*: No space left on device"):
+        save_themes({"a.png": lambda: Figure(figsize=(9, 9))}, small_disk)
+    assert [path.name for path in small_disk.iterdir()] == ["filler"]
 
 
 @for_each("suffix", list(THEMES))

@@ -1,4 +1,6 @@
-"""What transformers' classes add to a GGUF file's tokenizer is taken out again: it has no row in the weights."""
+"""A GGUF file is a parent like any other: its order does not matter, its tokenizer has its own tokens, a full disk is
+said.
+"""
 
 from __future__ import annotations
 
@@ -6,10 +8,19 @@ import json
 from pathlib import Path
 from typing import Any
 
+import gguf
+import numpy as np
+import pytest
+import torch
 from tokenizers import Tokenizer
 
+from merge.errors import CheckpointNotFound, OutputFull
+from merge.merging.card import render_card
+from merge.merging.merger import merge_parents
 from merge.models.gguf_model import TOKENS, drop_added_tokens
+from merge.settings import MergeSettings
 from tests.rows import for_each
+from tests.tiny_models import make_recipe, read_tensors
 
 METADATA = {TOKENS: 4, "tokenizer.ggml.bos_token_id": 0, "tokenizer.ggml.eos_token_id": 3}
 
@@ -99,3 +110,98 @@ def test_a_table_that_is_a_list_keeps_its_order_and_scores(tmp_path: Path) -> No
     assert json.loads(text)["model"] == document["model"]
     assert [token["content"] for token in json.loads(text)["added_tokens"]] == ["<s>", "<end>"]
     assert "größe" in text
+
+
+WORDS = ["<unk>", "<s>", "</s>", "a", "b", "ab", *(f"w{number}" for number in range(10))]
+WIDTH = 32
+
+
+def write_gguf(path: Path, seed: int, words: list[str] = WORDS, *, is_turned: bool = False, lacking: int = 0) -> Path:
+    """A Llama of one layer as llama.cpp's tools write it; the same numbers for the same token and seed.
+
+    is_turned: with its tensors the other way round. lacking: rows that the last tokens do not have.
+    """
+    writer = gguf.GGUFWriter(str(path), "llama")
+    writer.add_block_count(1)
+    writer.add_context_length(32)
+    writer.add_embedding_length(WIDTH)
+    writer.add_feed_forward_length(64)
+    writer.add_head_count(4)
+    writer.add_head_count_kv(2)
+    writer.add_layer_norm_rms_eps(1e-6)
+    writer.add_rope_freq_base(10000.0)
+    writer.add_rope_dimension_count(8)
+    writer.add_vocab_size(len(words))
+    writer.add_tokenizer_model("gpt2")
+    writer.add_tokenizer_pre("default")
+    writer.add_token_list(words)
+    writer.add_token_types([3 if word.startswith("<") else 1 for word in words])
+    writer.add_token_merges(["a b"])
+    writer.add_bos_token_id(words.index("<s>"))
+    writer.add_eos_token_id(words.index("</s>"))
+
+    layer = {"attn_q": (WIDTH, WIDTH), "attn_k": (16, WIDTH), "attn_v": (16, WIDTH), "attn_output": (WIDTH, WIDTH)}
+    layer |= {"ffn_gate": (64, WIDTH), "ffn_up": (64, WIDTH), "ffn_down": (WIDTH, 64)}
+    shapes: dict[str, tuple[int, ...]] = {
+        "output_norm": (WIDTH,),
+        "blk.0.attn_norm": (WIDTH,),
+        "blk.0.ffn_norm": (WIDTH,),
+    }
+    shapes |= {f"blk.0.{name}": shape for name, shape in layer.items()}
+    dice = np.random.default_rng(seed)
+    tensors = {name: dice.normal(0.1, 0.1, shape).astype(np.float32) for name, shape in shapes.items()}
+    rows = {word: dice.normal(0, 0.1, WIDTH).astype(np.float32) for word in sorted(words)}
+    tensors["token_embd"] = np.stack([rows[word] for word in words[: len(words) - lacking]])
+    for name in sorted(tensors, reverse=is_turned):
+        writer.add_tensor(f"{name}.weight", tensors[name])
+    writer.write_header_to_file()
+    writer.write_kv_data_to_file()
+    writer.write_tensors_to_file()
+    writer.close()
+    return path
+
+
+def merge_files(chip: Path, chat: Path, out: Path, **values: Any) -> dict[str, torch.Tensor]:
+    recipe = make_recipe(chip, chat, method="linear", **values)
+    merge_parents(recipe, out, MergeSettings(out.parent / "home"), render_card)
+    return read_tensors(out)
+
+
+def test_the_order_of_tensors_and_tokens_in_a_file_does_not_matter(tmp_path: Path) -> None:
+    chat, chip = write_gguf(tmp_path / "chat.gguf", 1), write_gguf(tmp_path / "chip.gguf", 2)
+    turned = write_gguf(tmp_path / "turned.gguf", 2, [*WORDS[:3], *reversed(WORDS[3:])], is_turned=True)
+    plain = merge_files(chip, chat, tmp_path / "plain")
+    by_token = merge_files(turned, chat, tmp_path / "by-token", vocab="chat")
+    assert plain.keys() == by_token.keys()
+    assert all(torch.equal(plain[name], by_token[name]) for name in plain)
+    table = Tokenizer.from_file(str(tmp_path / "by-token" / "tokenizer.json")).get_vocab(with_added_tokens=True)
+    assert table == {word: number for number, word in enumerate(WORDS)}  # none that a class of tokenizers adds
+
+
+def test_a_file_with_fewer_rows_than_tokens_is_refused_and_leaves_nothing(tmp_path: Path) -> None:
+    chat, chip = write_gguf(tmp_path / "chat.gguf", 1), write_gguf(tmp_path / "chip.gguf", 2, lacking=2)
+    with pytest.raises(CheckpointNotFound, match=r"chip\.gguf cannot be converted: .*Give the model as safetensors"):
+        merge_files(chip, chat, tmp_path / "out")
+    assert not [path for path in (tmp_path / "home" / "models").iterdir() if "chip" in path.name]
+
+
+def test_a_disk_too_small_for_the_numbers_of_a_file_is_said_before_it_is_read(tmp_path: Path, small_disk: Path) -> None:
+    chat, chip = write_gguf(tmp_path / "chat.gguf", 1), write_gguf(tmp_path / "chip.gguf", 2)
+    (small_disk / "filler").write_bytes(bytes((1 << 20) - (24 << 10)))
+    recipe = make_recipe(chip, chat, method="linear")
+    with pytest.raises(OutputFull, match=r"0\.0 MB free, chip\.gguf in float32 needs 0\.0 MB. Free some space"):
+        merge_parents(recipe, tmp_path / "out", MergeSettings(small_disk / "home"), render_card)
+    assert list((small_disk / "home" / "models").iterdir()) == []
+    (small_disk / "filler").unlink()
+    merge_parents(recipe, tmp_path / "out", MergeSettings(small_disk / "home"), render_card)
+
+
+def test_a_disk_that_fills_up_while_a_file_is_converted_is_said(
+    tmp_path: Path, small_disk: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    chip = write_gguf(tmp_path / "chip.gguf", 2)
+    (small_disk / "filler").write_bytes(bytes((1 << 20) - (24 << 10)))
+    monkeypatch.setattr("merge.models.gguf_model.FLOAT32_BYTES", 0)  # as if others had written meanwhile
+    with pytest.raises(OutputFull, match=r"no room left for .*; nothing was left behind"):
+        merge_parents(make_recipe(chip, chip), tmp_path / "out", MergeSettings(small_disk / "home"), render_card)
+    assert list((small_disk / "home" / "models").iterdir()) == []

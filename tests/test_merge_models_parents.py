@@ -10,7 +10,7 @@ from pathlib import Path
 import pytest
 from blake3 import blake3
 
-from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable
+from merge.errors import CheckpointCorrupt, CheckpointNotFound, HubUnavailable, OutputFull
 from merge.models.hashing import hash_content
 from merge.models.parents import (
     HUB_ID,
@@ -134,6 +134,14 @@ def test_a_hub_id_is_downloaded_without_pickles_and_its_commit_recorded(tmp_path
     assert parent.blake3 == resolve(str(tmp_path / "chip"), tmp_path).blake3
     assert "pytorch_model.bin" not in hub.fetched
     assert tmp_path / "home" / "models" in parent.folder.parents
+
+
+@pytest.mark.filterwarnings("ignore:Not enough free disk space")  # of the hub's own client
+def test_a_disk_that_is_full_is_not_a_network_that_is_missing(tmp_path: Path, small_disk: Path) -> None:
+    files = folder_bytes(write_llama(tmp_path / "chip", seed=1)) | {"model.safetensors": bytes(2 << 20)}
+    full = f"no room left in {small_disk / 'home' / 'models'} for org/name. Free some space, or set CHIPALIGN_HOME"
+    with FakeHub(files) as hub, pytest.raises(OutputFull, match=full):
+        resolve("org/name", small_disk / "home", endpoint=hub.url)
 
 
 def test_the_fake_hub_serves_what_it_was_given_and_refuses_the_rest() -> None:
