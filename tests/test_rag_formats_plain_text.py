@@ -125,3 +125,18 @@ def test_too_many_columns_are_data() -> None:
 def test_no_values_break_the_parser(text: str) -> None:
     with suppress(ParseFailed):
         assert all(block.kind in ("prose", "table") for block in parse_csv(text).blocks)
+
+
+@for_each(
+    ("text", "path"),
+    [
+        ("-------\nLicence\n-------\n\nText.\n", ("Licence",)),
+        ("=======\nLicence\n=======\nText.\n", ("Licence",)),
+        ("IO\n--\n\nText.\n", ("IO",)),
+        ("-------\na    b\n-------\n\nText.\n", ()),
+        ("-------\n12\n-------\n\nText.\n", ()),
+        ("wide\n--\n\nText.\n", ()),
+    ],
+)
+def test_a_title_between_two_lines_or_of_two_letters_is_a_heading(text: str, path: tuple[str, ...]) -> None:
+    assert parse_text(text).blocks[-1].heading_path == path

@@ -13,6 +13,7 @@ from rag.blocks import MAX_HEADING_CHARACTERS, Block, BlockKind, Parsed, dedent_
 
 _NUMBER = re.compile(r"(?P<number>(?:\d{1,3}|[A-Z])(?:\.\d{1,3})*)\.?[ \t]+(?P<words>\S.*)")
 _UNDERLINE = re.compile(r"([=\-~^*#])\1{2,}\s*")
+_SHORT_UNDERLINE = re.compile(r"([=\-~^*#])\1?\s*")  # of a title of one or two letters
 _LEVELS = "=#*-~^"  # of underlines, outermost first, in the order that most texts use
 _ITEM = re.compile(r"\s*(?:[-*+•]|\(?(?:\d{1,3}|[A-Za-z])[.)])\s+\S")
 _COLUMNS = re.compile(r"\S {3,}\S.* {3,}\S|\S\t+\S|[|+]-{3,}|^\s*\|.*\|\s*$")
@@ -36,6 +37,7 @@ def parse_text(text: str) -> Parsed:
 
 def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_alone: bool) -> list[str]:
     """Open the heading that a paragraph is or begins with; return the lines after it."""
+    lines = lines[1:] if _is_overlined(lines) and (is_alone or len(lines) > 3) else lines
     first = lines[0].strip()
     if not first or len(first) > MAX_HEADING_CHARACTERS:
         return lines
@@ -43,7 +45,7 @@ def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_al
     if (
         len(lines) > 1
         and not _UNDERLINE.fullmatch(first)
-        and _UNDERLINE.fullmatch(lines[1])
+        and (_UNDERLINE.fullmatch(lines[1]) or (first.isalnum() and _SHORT_UNDERLINE.fullmatch(lines[1])))
         and len(lines[1].strip()) >= min(len(first), 4)
     ):
         level, rest = _LEVELS.index(lines[1].strip()[0]) + 1, lines[2:]
@@ -65,6 +67,14 @@ def _enter_heading(lines: list[str], open_headings: list[tuple[int, str]], is_al
         open_headings.pop()
     open_headings.append((level, first))
     return rest
+
+
+def _is_overlined(lines: list[str]) -> bool:
+    """Whether a title between two equal lines of one sign begins here, and no row of a table."""
+    if len(lines) < 3 or not _UNDERLINE.fullmatch(lines[0]) or lines[0].strip() != lines[2].strip():
+        return False
+    words = lines[1].strip()
+    return bool(re.search(r"[^\W\d]", words)) and not _UNDERLINE.fullmatch(words) and not re.search(r"\S {2,}\S", words)
 
 
 def _make_blocks(lines: list[str], path: tuple[str, ...], page: int | None) -> list[Block]:
