@@ -21,6 +21,7 @@ _END = {
     "old": re.compile(r"`endprotected(?:128)?\b", re.IGNORECASE),
 }
 _DIRECTIVE = re.compile(rf"\s*(?:{_PRAGMA}|`protect\b)(?P<words>.*)", re.IGNORECASE)
+_LOOKED_BACK = 2000  # characters of a line, in which a remark or a string begins
 _BLOCK = re.compile(r"\b\w+_block\b", re.IGNORECASE)
 _KEY = re.compile(r'key_?keyname\s*=\s*"([^"\n]{1,80})"', re.IGNORECASE)
 
@@ -31,7 +32,7 @@ def hide_encrypted(text: str, opening: str = "/* ", closing: str = " */") -> str
     position = 0
     while begin := _BEGIN.search(text, position):
         line_start = text.rfind("\n", 0, begin.start()) + 1
-        if _is_said(text[line_start : begin.start()]):
+        if _is_said(text[max(line_start, begin.start() - _LOOKED_BACK) : begin.start()]):
             kept.append(text[position : begin.end()])
             position = begin.end()
             continue

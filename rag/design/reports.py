@@ -26,6 +26,7 @@ _ENDPOINT = re.compile(r"\s*Endpoint:\s*(\S+)")
 _SLACK = re.compile(r"\s*slack\b.*\d|.*\bslack\s*\(\w+\)", re.IGNORECASE)
 _MOST_PATH_LINES = 1000
 _MOST_BANNER = 10  # lines between rulers
+_LONGEST_TITLE = 500  # characters of a line in which a title is looked for
 _MOST_HEADS = 3  # rows of a header
 # `--- SUMMARY` under a ruler of the same sign, `Path 1: VIOLATED Setup Check`: both stand also without a blank above
 _SIGNED_TITLE = re.compile(r"\s*(?P<sign>[=\-*#~])(?P=sign){2,} +(?P<title>\S.*?)(?: +(?P=sign){3,})?\s*")
@@ -100,7 +101,7 @@ def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
 
     Returns it and the place after it; "" and 0 where there is none.
     """
-    window = [*lines[position : position + 3], "", "", ""][:3]
+    window = [line[:_LONGEST_TITLE] for line in [*lines[position : position + 3], "", "", ""][:3]]
     if (found := _TITLE_LINE.fullmatch(window[0])) and _is_title(found["title"]):
         return _clean(found["title"]), position + 1
     if _begins_section(lines, position) and (found := _SIGNED_TITLE.fullmatch(window[1])):
@@ -125,7 +126,7 @@ def _begins_section(lines: list[str], position: int) -> bool:
     """Whether a ruler stands here over a title that begins with the same sign."""
     if position + 1 >= len(lines) or not _RULER.fullmatch(lines[position]):
         return False
-    found = _SIGNED_TITLE.fullmatch(lines[position + 1])
+    found = _SIGNED_TITLE.fullmatch(lines[position + 1][:_LONGEST_TITLE])
     return bool(found and found["sign"] == lines[position].strip()[0] and _is_title(found["title"]))
 
 

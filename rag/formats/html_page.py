@@ -319,7 +319,8 @@ class _PageReader:
                 terms.append(_squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
                 continue
             if not child.text_content().strip() and next(child.iter("img"), None) is None:
-                bare, terms = [*bare, *terms], []
+                bare += terms
+                terms = []
                 continue
             self._objects = outer
             self._add_terms(bare)

@@ -72,7 +72,7 @@ _TAG_NAMES = (
     r"table|tbody|td|th|thead|tr|ul"
 )
 _TAG = re.compile(rf"</?(?:{_TAG_NAMES})(?:\s[^<>]*)?/?>", re.IGNORECASE)
-_BREAK = re.compile(r"[ \t]*<br\s*/?>(?!\s*\n)[ \t]*", re.IGNORECASE)
+_BREAK = re.compile(r"<br\s{0,9}/?>(?!\s{0,9}\n)", re.IGNORECASE)
 _RAISED = re.compile(r"<(?P<kind>su[bp])>(?P<letters>[^<>\n]{1,100})</(?P=kind)>", re.IGNORECASE)
 # `{term}`its words <ECO>`` is its words; without a target a role's mark alone is taken out.
 _MYST_TARGET_ROLE = re.compile(r"\{[a-z:_-]+\}`([^`<>]*[^`<>\s])\s*<[^`<>]*>`")

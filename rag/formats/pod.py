@@ -16,7 +16,7 @@ _POD = re.compile(r"^=[a-zA-Z]\w*[^\n]*(?:\n(?!=cut\b)[^\n]*)*(?:\n=cut\b[^\n]*)
 _COMMAND = re.compile(r"=(?P<name>[a-zA-Z]\w*)\s*(?P<text>.*)", re.DOTALL)
 _BULLET = re.compile(r"(?P<mark>\*|\d{1,3}\.?)(?:\s+(?P<text>.*)|\s*$)", re.DOTALL)
 _SIGNS = {"lt": "<", "gt": ">", "sol": "/", "verbar": "|", "amp": "&", "quot": '"', "nbsp": " "}
-_INNERMOST = re.compile(r"([A-Z])(?:<([^<>\n]{0,500})>|<< +([^\n]{0,500}?) +>>)")
+_INNERMOST = re.compile(r"([A-Z])(?:<([^<>\n]{0,500})>|<< {1,8}([^\n]{0,500}?) {1,8}>>)")
 _MOST_LEVELS = 5  # of marks in marks
 
 

@@ -40,7 +40,7 @@ _STARTS = {
     "skill": re.compile(r"\s*\(?\s*(?P<kind>procedure|defun|defmethod|define)\s*\(?\s*(?P<name>[\w:-]+)"),
     "spice": re.compile(r"\s*\.?(?P<kind>subckt|model)\s+(?P<name>[^\s(]+)", re.IGNORECASE),
     "spectre": re.compile(r"\s*(?:inline\s+)?(?P<kind>subckt|model)\s+(?P<name>[^\s(]+)"),
-    "svrf": re.compile(r"\s*(?:(?P<kind>rule|DMACRO)\s+)?(?P<name>[\w.:\"-]+)(?(kind)[^{]*|\s*)\{", re.IGNORECASE),
+    "svrf": re.compile(r"\s*(?:(?P<kind>rule|DMACRO)\s+)?(?P<name>[\w.:\"-]++)(?(kind)[^{]*+|\s*+)\{", re.IGNORECASE),
     "techfile": re.compile(r"\s*(?P<kind>[A-Za-z]\w*)\s+\"?(?P<name>[\w.-]+)\"?\s*\{"),
     "shell": re.compile(r"\s*(?:function\s+(?P<word>[\w:.-]+)|(?P<name>[\w:.-]+)\s*\(\s*\))"),
 }
@@ -190,7 +190,8 @@ def _find_vhdl_ends(lines: list[str]) -> list[int]:
     following = 0
     for at in range(len(lines) - 1, -1, -1):
         following = at + 1 if re.match(r"end\b[^;]*;", lines[at], re.IGNORECASE) else following
-        ends[at] = at + 1 if _WHOLE_UNIT.search(lines[at]) else following
+        is_whole = len(lines[at]) < _LONG_LINE and _WHOLE_UNIT.search(lines[at])
+        ends[at] = at + 1 if is_whole else following
     return ends
 
 
@@ -210,6 +211,7 @@ def _find_spice_ends(lines: list[str]) -> list[int]:
     return ends
 
 
+_LONG_LINE = 1000  # characters; a unit on one line has some hundred
 _MOST_SAID = 30  # lines of a function in which the string that describes it ends
 _SKILL_DOCSTRING = re.compile(r'[^"\n]*(?:"[^"\n]*"[^"\n]*)*\n\s*"(?P<text>(?:[^"\\]|\\.)+)"\s*\n', re.DOTALL)
 _WHOLE_UNIT = re.compile(r"\bis\b.*\bend(?:\s+\w+){0,2}\s*;\s*(?:--.*)?$", re.IGNORECASE)  # on one line

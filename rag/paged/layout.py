@@ -26,6 +26,7 @@ GAP_IN_SIZES = 1.6
 MIN_FILLING = 0.6
 MIN_COLUMN_LINES = 6
 SMALL = 0.85  # of the size of the letters before them, at most, are raised and lowered letters
+MOST_NEAR = 1000  # words of a page that end at one place; a column of numbers has a hundred
 TOUCHING = 0.15  # of the size: words this near are parts of one, which only another font divides
 MAX_SPLITS = 6  # of a page into columns and bands; a newspaper needs fewer
 _MONO = re.compile(r"courier|mono|consol|cmtt|typewriter|menlo|fixed|letter ?gothic", re.IGNORECASE)
@@ -77,13 +78,17 @@ def attach_raised(words: Sequence[dict[str, Any]]) -> list[dict[str, Any]]:
     sizes = {word["size"] for word in words}
     if len(sizes) < 2:
         return list(words)
+    largest = max(sizes)
     by_end = sorted(words, key=lambda word: word["x1"])
     ends = [word["x1"] for word in by_end]
     bases: dict[int, dict[str, Any]] = {}  # by the letters that were attached
     texts = {id(word): word["text"] for word in words}
     reach = {id(word): word["x1"] for word in words}
     for word in sorted(words, key=lambda word: word["x0"]):
-        near = by_end[bisect_left(ends, word["x0"] - 0.3 * word["size"]) : bisect_right(ends, word["x0"] + 0.5)]
+        if word["size"] > SMALL * largest:
+            continue
+        first, last = bisect_left(ends, word["x0"] - 0.3 * word["size"]), bisect_right(ends, word["x0"] + 0.5)
+        near = by_end[first : min(last, first + MOST_NEAR)]
         candidates = [base for left in near if _is_raised(word, base := bases.get(id(left), left))]
         if candidates:
             base = max(candidates, key=lambda base: _overlap(word, base))
