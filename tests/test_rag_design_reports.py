@@ -47,7 +47,7 @@ def test_a_blank_line_under_a_header_does_not_part_a_table() -> None:
 
 @given(st.text(alphabet="ab1 \n-=|+*:\t", max_size=300))
 def test_no_line_of_a_report_is_lost(text: str) -> None:
-    blocks = parse_report(f"word\n{text}").blocks
+    blocks = parse_report(f"word\n{text}\nend").blocks
     shown = "".join(f"{' '.join(block.heading_path)} {block.text}" for block in blocks)
     assert set("ab1") & set(text) <= set(shown)
 
@@ -150,3 +150,8 @@ def test_blank_lines_between_rows_under_a_ruler_of_columns_do_not_part_them() ->
 def test_of_a_bar_of_progress_the_last_state_stays() -> None:
     (block,) = parse_report("place: 10%|=   | 1/10\nplace: 50%|==  | 5/10\nplace: 100%|====| 10/10\nDone.\n").blocks
     assert block.text == "place: 100%|====| 10/10\nDone."
+
+
+def test_what_a_command_of_tcl_returns_at_the_end_of_a_report_is_left_out() -> None:
+    assert [block.text for block in parse_report("Total power 3 W\n\n1\n\n").blocks] == ["Total power 3 W"]
+    assert [block.text for block in parse_report("Total\n1\n").blocks] == ["Total\n1"]

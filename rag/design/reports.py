@@ -41,6 +41,9 @@ def parse_report(text: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails."""
     lines = [line.expandtabs(8).rstrip() for line in _COLOUR.sub("", text.replace("\f", "\n")).split("\n")]
     lines = [line for line, after in zip_longest(lines, lines[1:]) if not _is_passed(line, after or "")]
+    while lines and not lines[-1]:
+        lines.pop()
+    lines = lines[:-1] if lines[-2:] == ["", "1"] else lines  # what a command of Tcl returned
     blocks: list[Block] = []
     section: tuple[str, ...] = ()
     path: tuple[str, ...] = ()
@@ -63,9 +66,6 @@ def parse_report(text: str) -> Parsed:
             banner = [_read_banner_line(line) for line in lines[position + 1 : end - 1]]
             blocks += [Block("prose", "\n".join(filter(None, banner)), path)] if any(banner) else []
             position = end
-            continue
-        if lines[position] == "1" and not "".join(lines[position + 1 : position + 2]):  # what a command of Tcl returned
-            position += 1
             continue
         end = _path_end(lines, position) or _paragraph_end(lines, position)
         blocks += _read_part(lines[position:end], path)
