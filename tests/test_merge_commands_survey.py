@@ -19,6 +19,7 @@ from merge.arithmetic.dtypes import BFLOAT16, FLOAT32, FLOAT64
 from merge.arithmetic.geodesic import interpolate
 from merge.commands.survey import (
     Profile,
+    describe_pair,
     describe_survey,
     find_drift,
     find_rounding,
@@ -138,3 +139,18 @@ def test_rounding_is_what_the_outputs_dtype_loses_of_the_change(tmp_path: Path) 
     assert 0.05 < share < 0.9
     assert find_rounding(survey(chip, chat, dtype="float32")) == 0.0
     assert find_rounding(survey(chat, chat, dtype="auto")) is None
+
+
+def profile_of(name: str, numel: int, degrees: float | None) -> Profile:
+    theta = None if degrees is None else math.radians(degrees)
+    return Profile(name, "other", 0, numel, 1.0, 1.0, theta, 0.6)
+
+
+def test_a_pair_is_described_by_the_tensors_in_which_it_differs() -> None:
+    profiles = [profile_of("a", 30, 2.0), profile_of("b", 10, 8.0), profile_of("c", 60, 0.0), profile_of("d", 9, None)]
+    assert describe_pair(profiles) == (
+        "40.0% of the weights stand in tensors that differ: they are 5.00° apart in the median, 8.00° at most (b). A "
+        "geodesic and a linear merge would differ by 0.23% at most."
+    )
+    assert describe_pair(profiles[2:]).startswith("Both parents point the same way in every tensor")
+    assert describe_pair([]).startswith("Both parents")

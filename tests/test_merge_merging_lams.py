@@ -77,6 +77,7 @@ def test_each_stack_of_layers_has_its_own_depth() -> None:
         ("gpt_neox.embed_in.weight", 0.0),
         ("vision_tower.embeddings.position_embedding.weight", 0.0),
         ("model.encoder.conv1.weight", 0.0),
+        ("bert.embeddings.LayerNorm.weight", 0.0),
         ("vision_tower.vision_model.pre_layrnorm.bias", 0.0),
         ("lm_head.weight", 1.0),
         ("embed_out.weight", 1.0),

@@ -9,6 +9,7 @@ matplotlib without pyplot, which would keep global state.
 from __future__ import annotations
 
 import math
+import textwrap
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import replace
 from functools import partial
@@ -29,6 +30,7 @@ from merge.commands.style import faint, ink, plain, save_themes
 from merge.commands.survey import (
     BFLOAT16_ROUNDING,
     Profile,
+    describe_pair,
     find_rounding,
     median_by_layer,
     profile_results,
@@ -49,6 +51,7 @@ COLOURS: dict[Kind, str] = {
 }
 # Filled ones alone: a mark is drawn without an edge
 MARKS: dict[Kind, str] = {"attention": "o", "MLP": "s", "embeddings": "D", "norms": "^", "other": "P"}
+TEXT_WIDTH = 78  # of sentences below a table
 PICTURES = ("theta_over_depth.png", "norms_over_depth.png", "geodesic_against_linear.png", "theta_by_projection.png")
 FOLDER = "pictures"  # within a merged checkpoint
 SIZE_INCHES = (9.0, 5.0)
@@ -310,10 +313,13 @@ def draw_terminal(profiles: Sequence[Profile], title: str) -> RenderableType:
         )
     lines = [_spark_line(profiles, kind) for kind in _kinds(profiles)]
     rounding = find_rounding(profiles)
+    said = describe_pair(profiles)
+    if rounding is not None:
+        said += f" Rounding loses {rounding:.2%} of what the merge changes."
     legend = Text(
         "norm ratio: |chip| / |chat|; drift: |geodesic - linear| / |linear|\n"
-        + (f"rounding loses {_percent(rounding)} of what the merge changes\n" if rounding is not None else "")
-        + "theta over depth, first to last layer:"
+        f"{textwrap.fill(said, TEXT_WIDTH, break_long_words=False, break_on_hyphens=False)}\n"
+        "theta over depth, medians, first to last layer:"
     )
     return Group(table, legend, *(line for line in lines if line is not None))
 

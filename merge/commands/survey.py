@@ -16,7 +16,8 @@ from typing import Any
 
 from merge.arithmetic.dtypes import DTYPES, FLOAT32, FLOATS
 from merge.arithmetic.geodesic import Arithmetic, Sums, TensorResult, find_arc, find_theta
-from merge.errors import TensorsOpposite
+from merge.errors import TensorsOpposite, printable
+from merge.merging.doubts import NO_ANGLE
 from merge.merging.pairing import Pair
 from merge.merging.passes import Inputs, find_way, measure_inputs, open_inputs
 from merge.merging.plan import TensorPlan
@@ -108,6 +109,23 @@ def measure_rounding(plan: TensorPlan, inputs: Inputs, sums: Sums) -> tuple[floa
     changed = inputs.arithmetic.square(wide - inputs.arithmetic.widen(pieces["chat"]))
     scale = plan.numel / piece.count if changed else 0.0  # what stays as it was has no change to lose
     return lost * scale, changed * scale
+
+
+def describe_pair(profiles: Iterable[Profile]) -> str:
+    """How far the parents are apart, and what the way of merging makes of it, in two sentences."""
+    both = [(profile, profile.theta) for profile in profiles if profile.theta is not None]
+    apart = [(profile, theta) for profile, theta in both if theta > NO_ANGLE]
+    if not apart:
+        return "Both parents point the same way in every tensor: a merge of them is a copy, but for norms."
+    share = sum(profile.numel for profile, _ in apart) / sum(profile.numel for profile, _ in both)
+    furthest, theta = max(apart, key=lambda each: each[1])
+    middle = math.degrees(median(theta for _, theta in apart))
+    drift = max(profile.drift or 0.0 for profile, _ in apart)
+    return (
+        f"{share:.1%} of the weights stand in tensors that differ: they are {middle:.2f}° apart in the median, "
+        f"{math.degrees(theta):.2f}° at most ({printable(furthest.name)}). A geodesic and a linear merge would differ "
+        f"by {drift:.2%} at most."
+    )
 
 
 def find_rounding(profiles: Iterable[Profile]) -> float | None:

@@ -14,16 +14,18 @@ from typing import Any, Literal
 DEPTH_KEYS = ("num_hidden_layers", "n_layer", "n_layers", "num_layers")  # of a config
 LAYER = re.compile(r"(?P<stack>(?:.*?\.)?(?:layers|layer|h|blocks|block)\.)(?P<number>\d{1,5})(?=\.)")
 HEADS = re.compile(r"(.+\.)?(lm_head|embed_out)(\..+)?\.(weight|bias)")
-# Of the towers for sound and images: convolutions, and norms before the first layer (CLIP's is spelt so)
-BEFORE_LAYERS = re.compile(r"(.+\.)?(conv\d|conv1d\d|pre_layrnorm|pre_layernorm|ln_pre)\.(weight|bias)")
+# Norms before the first layer (CLIP's is spelt so), and the convolutions of towers for sound and images
+BEFORE_LAYERS = re.compile(
+    r"(.+\.)?(conv\d|conv1d\d|pre_layrnorm|pre_layernorm|ln_pre|embeddings\.(LayerNorm|layer_norm|norm))\.(weight|bias)"
+)
 Kind = Literal["attention", "MLP", "embeddings", "norms", "other"]
 KINDS: tuple[Kind, ...] = ("attention", "MLP", "embeddings", "norms", "other")
-# A tensor is of the first kind that has a word of the tensor's name.
+# A tensor is of the first kind that has a word of the tensor's name, in small letters.
 KIND_WORDS: Mapping[Kind, tuple[str, ...]] = {
     "norms": ("norm", "ln_"),
     "embeddings": ("embed", "lm_head", "wte", "wpe", "shared.weight"),
     "attention": ("attn", "attention"),
-    "MLP": ("mlp", "expert", "feed_forward", "moe"),
+    "MLP": ("mlp", "expert", "feed_forward", "moe", "densereludense", ".intermediate.", ".output.dense.", ".fc"),
 }
 
 
@@ -52,7 +54,8 @@ def find_depth(name: str, depths: Mapping[str, int]) -> int:
 
 def find_kind(name: str) -> Kind:
     """The kind of a tensor, for tables and pictures."""
-    return next((kind for kind, words in KIND_WORDS.items() if any(word in name for word in words)), "other")
+    small = name.lower()
+    return next((kind for kind, words in KIND_WORDS.items() if any(word in small for word in words)), "other")
 
 
 def stands_before(name: str) -> bool:
