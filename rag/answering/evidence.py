@@ -22,6 +22,7 @@ from rag.index.bm25 import content_terms
 from rag.passages import Span
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
+from rag.words.definitions import find_subject
 
 # Of all quotes together, unless one block is longer. Fewer words answer fewer questions whole, more are read less:
 # docs/measurements/answers.md. The passage of the best quote comes first, so that the answer stands near the top.
@@ -31,6 +32,7 @@ LONGEST_WORDS = 250  # of one unit: a longer block of code is a file, not a quot
 SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and of a table or list that stays whole
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
 _DIAGRAM = re.compile(r"\s*(?:`{3,}|~{3,})\s*(?:mermaid|dot|graphviz|plantuml|wavedrom)\b")  # code of a picture
+DEFINES = 4.0  # in log odds: what a unit gains that says what the question wants explained
 FAR_BEHIND = 4.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
@@ -115,11 +117,13 @@ def _rank(
 ) -> list[tuple[float, int]]:
     """(score, row of the candidate), best first, for the question or one of its clauses."""
     idf = comparer.idf(content_terms(question))
+    subject = find_subject(question)
     scored: list[tuple[float, int]] = []
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
         traits = observe(idf, Passage(hit, number, comparison), [candidates[row].unit for row in rows])
-        scored += [(log_odds(seen), row) for seen, row in zip(traits, rows, strict=True)]
+        gained = [DEFINES if subject and subject.is_defined_in(candidates[row].text) else 0.0 for row in rows]
+        scored += [(log_odds(seen) + more, row) for seen, more, row in zip(traits, gained, rows, strict=True)]
     return sorted(scored, key=lambda pair: (-pair[0], pair[1]))
 
 

@@ -51,11 +51,13 @@ class Judge:
         return self._reader is not None and self._index.chunk_count >= FEW_PASSAGES
 
     def is_answered(self, query: str, ranking: Sequence[Ranked]) -> bool:
-        """Whether the relevance reaches `min_relevance`.
+        """Whether the relevance reaches `min_relevance`, or a passage explains what the question wants explained.
 
         Where nothing is read, it is also enough that the question names what the reference describes, and nothing
         unknown.
         """
+        if any(ranked.defines for ranked in ranking):
+            return True
         is_relevant = self.find_relevance(query, ranking) >= self._settings.min_relevance
         return is_relevant or (not self.reads and self._describes(query))
 

@@ -9,7 +9,7 @@ It ranks whatever it finds. Whether the index answers the question at all is `ju
 from __future__ import annotations
 
 from collections.abc import Sequence
-from itertools import chain, islice
+from itertools import chain, islice, starmap
 from typing import NamedTuple
 
 import numpy as np
@@ -24,6 +24,7 @@ from rag.index.glossary import expand_abbreviations
 from rag.search.clauses import split_clauses
 from rag.search.fusion import mix_scores, raise_scores
 from rag.settings import RagSettings
+from rag.words.definitions import find_subject
 from rag.words.widening import Widening
 
 # Standard deviations that a passage of a source with `rank_lower` loses: an equally good one comes before it, a clearly
@@ -34,17 +35,24 @@ RANK_LOWER = 0.5
 NAMED = 0.25
 HEADED = 0.5
 MOST_HEADINGS = 16  # of the best passages with a name, whose headings are looked at
+# What a passage gains that says what the question wants explained, and what it gains under a heading that is its name
+DEFINES, HEADS = 3.0, 1.0
+MOST_DEFINING = 200  # passages with the words to be explained, which are looked at
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 
 
 class Ranked(NamedTuple):
-    """A passage and its scores, before its text is read."""
+    """A passage and its scores, before its text is read.
+
+    `defines`: what it gained by explaining what the question wants explained.
+    """
 
     row: int
     score: float
     dense: float
     bm25: float
     late: float
+    defines: float = 0.0
 
 
 class _Asked(NamedTuple):
@@ -99,7 +107,8 @@ class Ranker:
         worded = [self._widening.wordings(text) for text in texts]
         embedded = iter(self.embed(list(chain.from_iterable(worded))))
         asked = [self._find(text, list(islice(embedded, len(own)))) for text, own in zip(texts, worded, strict=True)]
-        rows = list(dict.fromkeys(chain.from_iterable(part.rows for part in asked)))
+        defining = self._find_defining(query)
+        rows = list(dict.fromkeys(chain(chain.from_iterable(part.rows for part in asked), defining)))
         questions = [wording for part in asked for wording in part.wordings]
         late = iter(
             self._index.late.score(questions, rows) if self.is_by_token else [[0.0] * len(rows)] * len(questions)
@@ -110,9 +119,10 @@ class Ranker:
             scores = (1 - share) * scores + share * np.max([clause.mixed for clause in clauses], axis=0)
         scores = scores - RANK_LOWER * np.array([self._ranks_lower(row) for row in rows], dtype=np.float64)
         scores = scores + self._raise_named(query, rows, scores)
-        ranking = [
-            Ranked(*parts) for parts in zip(rows, map(float, scores), whole.dense, whole.bm25, whole.late, strict=True)
-        ]
+        defines = [defining.get(row, 0.0) for row in rows]
+        scores = scores + np.array(defines, dtype=np.float64)
+        parts = (rows, map(float, scores), whole.dense, whole.bm25, whole.late, defines)
+        ranking = list(starmap(Ranked, zip(*parts, strict=True)))
         return sorted(ranking, key=lambda ranked: (-ranked.score, ranked.row))
 
     def embed(self, queries: Sequence[str]) -> list[Embedded]:
@@ -150,6 +160,21 @@ class Ranker:
             heading = {token.lower() for token in find_tokens(_last_heading(self._index.chunks[rows[place]]))}
             raised[place] += headed * sum(bm25.idf(name) for name in holding if name in heading)
         return raised
+
+    def _find_defining(self, query: str) -> dict[int, float]:
+        """The passages that explain what the question wants explained, and what each gains; none for other ones."""
+        subject = find_subject(query)
+        bm25, found = self._index.bm25, {}
+        holding = frozenset(map(int, bm25.rows_with_all(subject.terms))) if subject else frozenset()
+        if not subject or not holding:
+            return {}
+        for row in best_rows(bm25.scores(subject.name), MOST_DEFINING):
+            chunk = self._index.chunks[row]
+            gained = HEADS * subject.share_of(_last_heading(chunk))
+            gained += DEFINES if subject.is_defined_in(chunk.text) else 0.0
+            if gained and row in holding:
+                found[row] = gained
+        return found
 
     def _find(self, text: str, wordings: list[Embedded]) -> _Asked:
         """The candidates for a question or a clause."""

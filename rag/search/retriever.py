@@ -193,7 +193,7 @@ class Retriever:
         The question is searched as `clean` gives it, and the embedder reads an abbreviation of the indexed glossaries
         with its expansion. Where the index answers the question (rag.search.judging), those hits are dropped whose
         cosine is below `min_hit_score`, unless they hold a rare exact name of it (an option, a command, a message
-        number).
+        number) or explain what it wants explained.
 
         Raises EmptyQuery, CollectionUnknown.
         """
@@ -205,12 +205,12 @@ class Retriever:
             return []
         if not self._judge.is_answered(query, ranking):
             return []
-        # A passage with a rare name stays, however the embedder reads the sentence around it
+        # A passage with a rare name, or one that explains, stays, however the embedder reads the sentence around it
         named = self._rows_with_rare_names(query)
         hits = (
             self._hit(ranked)
             for ranked in ranking
-            if ranked.dense >= self._settings.min_hit_score or ranked.row in named
+            if ranked.dense >= self._settings.min_hit_score or ranked.row in named or ranked.defines
         )
         return fold_copies(hits, top_k, content_terms(query))
 

@@ -1,0 +1,96 @@
+"""rag.words.definitions: which questions want something explained, and which sentences explain it."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from rag.words.definitions import Subject, find_subject
+from tests.rows import for_each
+
+
+@for_each(
+    ("question", "name"),
+    [
+        ("what is skew", "skew"),
+        ("What is a clock gate?", "clock gate"),
+        ("whats IR drop??", "IR drop"),
+        ("what's the antenna effect?", "antenna effect"),
+        ("what does CRPR mean", "CRPR"),
+        ("What does MISR stand for?", "MISR"),
+        ("define setup time.", "setup time"),
+        ("explain clock-domain crossing", "clock-domain crossing"),
+        ("the meaning of slack", "slack"),
+        ("what are tap cells", "tap cells"),
+    ],
+)
+def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
+    assert find_subject(question) == Subject(name)
+
+
+@for_each(
+    "question",
+    [
+        "",
+        "what is",
+        "what is it",
+        "what is the default of PLACE_DENSITY",
+        "what is the best way",
+        "what is wrong with my netlist",
+        "what does report_checks show",
+        "what does opt_clean do",
+        "which command repairs antennas",
+        "what is the command that repairs antennas after detailed routing",
+        "how is skew measured?",
+        "what is skew? and how do I lower it?",
+    ],
+)
+def test_other_questions_want_nothing_explained(question: str) -> None:
+    assert find_subject(question) is None
+
+
+@for_each(
+    ("name", "text"),
+    [
+        ("slack", "Slack is required minus arrival for setup."),
+        ("slack", "From the SDC. The slack is the difference between two times."),
+        ("clock gate", "Clock gates are latches with an AND."),
+        ("lvs", "Layout versus schematic (LVS) extracts devices and nets."),
+        ("CPPR", "| Name | Meaning |\n| --- | --- |\n| CPPR | Common path pessimism removal |"),
+        ("IR drop", "**IR drop** (also: voltage drop) means that the supply is lower."),
+        ("tap cell", "- `Tap cells` are cells that tie a well."),
+    ],
+)
+def test_a_sentence_that_explains_it_is_known(name: str, text: str) -> None:
+    assert Subject(name).is_defined_in(text)
+
+
+@for_each(
+    ("name", "text"),
+    [
+        ("slack", "A path with the worst slack is shown in red."),
+        ("clock gate", "Clock gates are cloned near their registers."),
+        ("coverage", "Branch coverage is 100 %; coverage is not required."),
+        ("skew", "With ideal clocks skew is zero."),
+        ("CPPR", "| WNS | the worst slack, without CPPR |"),
+        ("a+b (", "a+b"),
+    ],
+)
+def test_a_sentence_that_uses_it_is_not(name: str, text: str) -> None:
+    assert not Subject(name).is_defined_in(text)
+
+
+@for_each(
+    ("heading", "share"),
+    [("Clock gating", 1.0), ("The clock gate", 1.0), ("Clock gates and latches", 2 / 3), ("Clock", 0.0), ("", 0.0)],
+)
+def test_a_heading_is_its_own_in_parts(heading: str, share: float) -> None:
+    assert Subject("clock gate").share_of(heading) == pytest.approx(share)
+
+
+@given(st.text(max_size=80))
+def test_any_text_is_read(text: str) -> None:
+    subject = find_subject(f"what is {text}") or Subject(text)
+    assert isinstance(subject.is_defined_in(text), bool)
+    assert 0 <= subject.share_of(text) <= 1
