@@ -33,6 +33,14 @@ def test_each_key_has_the_setting_that_decides_it(key: str, setting: str | None)
     assert (found.setting, found.text) == (setting, f"config {key}: chip 3, chat 4")
 
 
+def test_another_class_around_tensors_of_the_same_names_is_no_difference() -> None:
+    chip, chat = ({"model_type": "a", "architectures": [name]} for name in ("AModel", "AForCausalLM"))
+    assert compare_configs(chip, chat) == []
+    (found,) = compare_configs(chip, chat, by_name=False)
+    assert found.setting == "names"
+    assert len(compare_configs({**chip, "model_type": "b"}, chat)) == 2
+
+
 def test_a_text_model_is_compared_with_the_text_part_of_one_that_sees() -> None:
     chip = {"model_type": "a", "architectures": ["A"], "rms_norm_eps": 1e-5, "hidden_size": 8, "rope_theta": 1e4}
     chat = {

@@ -36,7 +36,8 @@ def compare_configs(
     """
     texts = [chip if by_name else find_text_config(chip, chat), chat if by_name else find_text_config(chat, chip)]
     if texts[0] is chip and texts[1] is chat:
-        differences = compare(chip, chat)
+        is_one_type = by_name and chip.get("model_type") == chat.get("model_type")
+        differences = [each for each in compare(chip, chat) if each.path != "architectures" or not is_one_type]
     else:
         differences = [found for found in compare_shared(*texts) if found.key != "architectures"]
     return [_describe(difference, side, by_name=by_name) for difference in differences]

@@ -244,8 +244,6 @@ def _walk(
         idle |= {"sliding_window", "max_window_layers"}
     if any(config.get("hidden_activation") for config in (ours, theirs)):
         idle.add("hidden_act")  # Gemma's older key, which is not read beside the newer
-    if ours.get("model_type") == theirs.get("model_type"):
-        idle.add("architectures")  # another class around the same tensors: others would have other names
     # In a table of its own, such as a router's, top_k and temperature have nothing to do with how text is written
     is_part = bool(path) and not path.removesuffix(".").endswith("_config")
     for key in either:
