@@ -482,3 +482,7 @@ def test_of_a_long_name_in_a_myst_role_the_last_part_is_shown() -> None:
 def test_a_table_of_the_linux_kernels_documents_is_a_table() -> None:
     text = ".. flat-table:: Registers\n   :header-rows: 1\n\n   * - H\n     - I\n   * - 1\n     - 2\n"
     assert [block.text for block in parse_rst(text).blocks] == ["Registers", "| H | I |\n| --- | --- |\n| 1 | 2 |"]
+
+
+def test_a_list_of_libraries_is_text_though_it_is_called_as_liberty_is() -> None:
+    assert format_of("pdk/cds.lib") is format_of("notes.txt") is not format_of("pdk/cells.lib")

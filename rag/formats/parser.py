@@ -110,10 +110,10 @@ _NAMED_TEXTS = (
     *("readme", "changes", "changelog", "news", "install", "todo", "faq", "notes", "release_notes", "releasenotes"),
     *("release-notes", "relnotes", "history", "known_issues", "known-issues"),
 )
-# Files without a suffix that people know by their names.
+# Files that people know by their names, most without a suffix; lists of libraries are called as Liberty is.
 NAMES: dict[str, Format] = {
     **dict.fromkeys(("makefile", "gnumakefile"), _MAKE),
-    **dict.fromkeys(_NAMED_TEXTS, _TEXT),
+    **dict.fromkeys((*_NAMED_TEXTS, "cds.lib", "lib.defs"), _TEXT),
 }
 _KEPT_AS_TEXT = (".txt", ".in")  # behind a format's own suffix: `index.rst.txt` beside a page, `guide.md.in`
 
@@ -164,7 +164,7 @@ def format_of(path: str) -> Format | None:
     if re.fullmatch(r".+\.log\.\d{1,3}", pure.name):
         return _REPORT  # an older log, whose number is not a section of the manual
     inner = FORMATS.get(PurePosixPath(pure.stem).suffix) if pure.suffix in _KEPT_AS_TEXT else None
-    return (inner if inner and inner.keeps_text else None) or FORMATS.get(pure.suffix) or NAMES.get(pure.name)
+    return NAMES.get(pure.name) or (inner if inner and inner.keeps_text else None) or FORMATS.get(pure.suffix)
 
 
 def may_include(path: str) -> bool:
