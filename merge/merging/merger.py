@@ -141,9 +141,7 @@ def merge_sweep(
     with resolver or Resolver(jobs[0][0].base, settings, watcher.say, threads=threads) as resolver:
         resolver.begin(jobs[0][0].parents())  # beside the libraries, which take a third of a second
         arithmetic = find_arithmetic(device)
-        beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
-        beside.submit(warm_up, arithmetic)
-        beside.shutdown(wait=False)
+        _warm_up_beside(arithmetic)
         there = {out: check_output(out, recipe) for recipe, out in jobs}  # before anything is downloaded
         parents = resolver.resolve_sides(jobs[0][0].parents())
 
@@ -162,10 +160,8 @@ def merge_sweep(
             is_tried = try_loading and not are_chat_parents(outputs[0].companions, pair)
             check = stack.enter_context(LoadingCheck(outputs[0].folder, pair.chat.folder)) if is_tried else None
             doubts = [*doubt_recipe(todo[0][0], pair), *doubt_parents(parents)]
-            for sentence in [
-                *describe_left(outputs[0].companions, pair.chat.config),
-                *(f"warning: {doubt}" for doubt in doubts),
-            ]:
+            warnings = [f"warning: {doubt}" for doubt in doubts]
+            for sentence in [*describe_left(outputs[0].companions, pair.chat.config), *warnings]:
                 watcher.say(sentence)
             results = merge_tensors(pair, outputs, watcher, threads, arithmetic)
             tensors_found = [(result.name, math.prod(result.shape), result.theta) for result in results[0]]
@@ -177,6 +173,13 @@ def merge_sweep(
                 outcomes[output.out] = Outcome(output.out, False, report, report.summary())
 
     return [outcomes[out] for _, out in jobs]
+
+
+def _warm_up_beside(arithmetic: Arithmetic) -> None:
+    """Load the compiled loops in a thread of their own, for which nobody waits."""
+    beside = ThreadPoolExecutor(1, thread_name_prefix="warm-up")
+    beside.submit(warm_up, arithmetic)
+    beside.shutdown(wait=False)
 
 
 def describe_left(companions: Companions, config: Mapping[str, Any]) -> list[str]:
