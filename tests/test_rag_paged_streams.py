@@ -3,14 +3,18 @@
 from __future__ import annotations
 
 import zlib
+from contextlib import suppress
+from types import SimpleNamespace
+from typing import Any
 
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from pdfminer.pdftypes import PDFObjRef
 
 from rag.errors import ParseFailed
 from rag.formats.pdf import parse_pdf
-from rag.paged.streams import MAX_STREAM_BYTES, StreamTooLarge, unpack, unpack_damaged
+from rag.paged.streams import MAX_STREAM_BYTES, StreamTooLarge, follow, unpack, unpack_damaged
 from tests.test_attack_documents import pdf_of
 
 FLATE = b"/Filter/FlateDecode"
@@ -49,3 +53,15 @@ def test_a_pdf_with_a_bomb_in_a_bomb_is_refused_and_a_cut_page_is_read() -> None
     lines = b"".join(b"BT /F1 9 Tf 9 %d Td (Line %d of the page) Tj ET\n" % (700 - 9 * row, row) for row in range(70))
     (block,) = parse_pdf(pdf_of(zlib.compress(lines)[:-5], FLATE)).blocks
     assert "Line 40 of the page" in block.text
+
+
+def test_references_in_a_circle_lead_nowhere() -> None:
+    content = pdf_of(b"BT /F1 9 Tf 9 700 Td (A page) Tj ET", b"")
+    assert parse_pdf(content).blocks[0].text == "A page"
+    circle = content.replace(b"/Kids[3 0 R]", b"/Kids[9 0 R]") + b"\n9 0 obj\n9 0 R\nendobj\n"
+    with suppress(ParseFailed):  # damaged, and at once
+        parse_pdf(circle)
+
+    document: Any = SimpleNamespace(getobj=lambda number: PDFObjRef(document, 3 - number) if number < 3 else "found")
+    assert follow(PDFObjRef(document, 1), "nothing") == "nothing"
+    assert follow(PDFObjRef(document, 3)) == "found"

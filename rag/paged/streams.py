@@ -1,6 +1,7 @@
-"""Keeps pdfminer from unpacking a stream of a PDF to more than a bound, or one that is damaged byte by byte.
+"""Keeps pdfminer from unpacking a stream of a PDF to more than a bound, and from following references in a circle.
 
-A stream of a megabyte can unpack to a gigabyte; pdfminer unpacks it whole, and has no setting for that.
+A stream of a megabyte can unpack to a gigabyte; pdfminer unpacks it whole, and has no setting for that. An object that
+is a reference to itself would keep it for ever.
 
     bound_streams()  # once, before a PDF is opened
 """
@@ -9,8 +10,10 @@ from __future__ import annotations
 
 import zlib
 from types import SimpleNamespace
+from typing import Any
 
 MAX_STREAM_BYTES = 64 * 2**20  # unpacked; the largest drawing on a page has some ten million bytes
+MAX_REFERENCES = 20  # from one to the next; a PDF has one
 _CHECKSUM_BYTES = 4
 
 
@@ -24,6 +27,22 @@ def bound_streams() -> None:
 
     pdftypes.zlib = SimpleNamespace(decompress=unpack, error=zlib.error)
     pdftypes.decompress_corrupted = unpack_damaged
+    pdftypes.PDFObjRef.resolve = follow
+
+
+def follow(reference: Any, default: object = None) -> Any:
+    """The object that a reference of pdfminer's leads to; `default` where it leads to none, or in a circle."""
+    from pdfminer.pdftypes import PDFObjectNotFound, PDFObjRef
+
+    found = reference
+    for _ in range(MAX_REFERENCES):
+        try:
+            found = found.doc.getobj(found.objid)
+        except PDFObjectNotFound:
+            return default
+        if not isinstance(found, PDFObjRef):
+            return found
+    return default
 
 
 def unpack(data: bytes) -> bytes:
