@@ -23,6 +23,8 @@ from tests.rows import for_each
         ("explain clock-domain crossing", "clock-domain crossing"),
         ("the meaning of slack", "slack"),
         ("what are tap cells", "tap cells"),
+        ("pls explain slack to me", "slack"),
+        ("Could you please define metastability?", "metastability"),
     ],
 )
 def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
@@ -44,6 +46,8 @@ def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
         "what is the command that repairs antennas after detailed routing",
         "how is skew measured?",
         "what is skew? and how do I lower it?",
+        "skew",
+        "list all hold buffers",
     ],
 )
 def test_other_questions_want_nothing_explained(question: str) -> None:
@@ -73,7 +77,9 @@ def test_a_sentence_that_explains_it_is_known(name: str, text: str) -> None:
         ("clock gate", "Clock gates are cloned near their registers."),
         ("coverage", "Branch coverage is 100 %; coverage is not required."),
         ("skew", "With ideal clocks skew is zero."),
+        ("clock gating", "Clock gating is currently not available."),
         ("CPPR", "| WNS | the worst slack, without CPPR |"),
+        ("clock gating", "| Technique | Saves |\n| --- | --- |\n| Clock gating | dynamic power |"),
         ("a+b (", "a+b"),
     ],
 )

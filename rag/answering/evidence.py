@@ -22,7 +22,7 @@ from rag.index.bm25 import content_terms
 from rag.passages import Span
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
-from rag.words.definitions import find_subject
+from rag.words.definitions import Subject, find_subject
 
 # Of all quotes together, unless one block is longer. Fewer words answer fewer questions whole, more are read less:
 # docs/measurements/answers.md. The passage of the best quote comes first, so that the answer stands near the top.
@@ -122,9 +122,15 @@ def _rank(
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
         traits = observe(idf, Passage(hit, number, comparison), [candidates[row].unit for row in rows])
-        gained = [DEFINES if subject and subject.is_defined_in(candidates[row].text) else 0.0 for row in rows]
+        gained = [DEFINES if subject and _defines(subject, hit, candidates[row].unit) else 0.0 for row in rows]
         scored += [(log_odds(seen) + more, row) for seen, more, row in zip(traits, gained, rows, strict=True)]
     return sorted(scored, key=lambda pair: (-pair[0], pair[1]))
+
+
+def _defines(subject: Subject, hit: Hit, unit: Unit) -> bool:
+    """Whether a unit, with the header of its table, says what a subject is."""
+    spans = (*((unit.header,) if unit.header else ()), (unit.start, unit.end))
+    return subject.is_defined_in("\n".join(hit.chunk.text[start:end] for start, end in spans))
 
 
 def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]]) -> list[_Candidate]:

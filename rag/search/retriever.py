@@ -34,7 +34,7 @@ from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import Judge, most_with_rare_name
 from rag.search.missing import Misnamed, Missing, find_misnamed, find_missing
 from rag.search.query import strip_small_talk, without_design
-from rag.search.ranking import Ranked, Ranker
+from rag.search.ranking import HEADS, Ranked, Ranker
 from rag.search.relevance import Evidence
 from rag.settings import RagSettings
 from rag.words.spelling import Speller
@@ -210,7 +210,7 @@ class Retriever:
         hits = (
             self._hit(ranked)
             for ranked in ranking
-            if ranked.dense >= self._settings.min_hit_score or ranked.row in named or ranked.defines
+            if ranked.dense >= self._settings.min_hit_score or ranked.row in named or ranked.defines >= HEADS
         )
         return fold_copies(hits, top_k, content_terms(query))
 

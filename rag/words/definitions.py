@@ -18,9 +18,10 @@ from rag.index.bm25 import tokenize
 LONGEST = 100  # characters of a question that wants something explained
 MOST_WORDS = 4  # of a subject: more are a question of another kind
 _ASKS = re.compile(
+    r"(?:(?:pls|please|can|could|would|you|kindly)\s+)*"
     r"(?:what(?:'?s|\s+is|\s+are|\s+(?P<does>does))|define|explain|(?:the\s+)?(?:meaning|definition)\s+of)\s+"
     r"(?:the\s+term\s+|an?\s+|the\s+)?(?P<subject>[\w/ -]+?)"
-    r"(?(does)\s+(?:mean|stand\s+for)|(?:\s+(?:mean|means|is|exactly))?)\s*[?.!]*",
+    r"(?(does)\s+(?:mean|stand\s+for)|(?:\s+(?:mean|means|is|exactly))?)(?:\s+(?:to\s+me|pls|please))?\s*[?.!]*",
     re.IGNORECASE,
 )
 # A subject with one of these asks for a part of something: "what is the default of ...", "what are the units for ..."
@@ -30,8 +31,12 @@ _PART = re.compile(
     re.IGNORECASE,
 )
 # "Skew is the ..." explains, "gates are cloned" and "coverage is not required" do not
-_IS = r"(?:is|are)\b(?!\s+(?:not|\w+ed(?!\s+(?:minus|plus|as)\b))\b)"
+_IS = (
+    r"(?:is|are)\b"
+    r"(?!\s+(?:not|now|also|only|often|never|always|still|already|usually|currently|\w+ed(?!\s+(?:minus|plus|as)\b))\b)"
+)
 _VERB = rf"(?:{_IS}|means?|describes?|denotes?|refers?\s+to|stands?\s+for|defines?|tells?|specif(?:y|ies))\b"
+_MEANINGS = re.compile(r"^\|.*\b(?:meaning|definition|expansion|description)\b.*\|", re.IGNORECASE | re.MULTILINE)
 
 
 @dataclass(frozen=True, slots=True)
@@ -51,13 +56,15 @@ class Subject:
         return len(self.terms) / len(terms) if terms and self.terms <= terms else 0.0
 
     def is_defined_in(self, text: str) -> bool:
-        """Whether a sentence begins with it and says what it is, or a row of a glossary does."""
-        return bool(_definition_of(self.name).search(text))
+        """Whether a sentence begins with it and says what it is, or a row of a table of meanings, with its header."""
+        sentence, row = _definitions_of(self.name)
+        return bool(sentence.search(text) or (_MEANINGS.search(text) and row.search(text)))
 
 
 def find_subject(question: str) -> Subject | None:
     """What the question wants explained and nothing else; None for any other question."""
-    found = _ASKS.fullmatch(question.strip()) if len(question) <= LONGEST else None
+    asked = question.strip() if len(question) <= LONGEST else ""
+    found = _ASKS.fullmatch(asked)
     if not found:
         return None
     name = " ".join(found["subject"].split())
@@ -66,13 +73,13 @@ def find_subject(question: str) -> Subject | None:
 
 
 @lru_cache(maxsize=64)
-def _definition_of(name: str) -> re.Pattern[str]:
-    """Where a text says what a name stands for."""
+def _definitions_of(name: str) -> tuple[re.Pattern[str], re.Pattern[str]]:
+    """Where a sentence says what a name stands for, and where a row of a table begins with it."""
     spelled = r"[\s-]+".join(rf"{re.escape(word)}(?:e?s)?" for word in re.split(r"[\s-]+", name))
     aside = r"[*`\"]*(?:\s*\([^()\n]{1,60}\)[*`\"]*)?"
-    return re.compile(
+    sentence = (
         rf"(?:^|[.!?:]\s|\n|\*\*)\s*(?:>\s*|[-*]\s+)?(?:an?\s+|the\s+)?[*`\"]*{spelled}{aside}\s+{_VERB}"
         rf"|\({spelled}\)[*`\"]*\s+[a-z]+s\b"  # "Layout versus schematic (LVS) extracts"
-        rf"|(?:^|\n)\|\s*[*`]*{spelled}[*`]*\s*\|",  # a row of a glossary
-        re.IGNORECASE,
     )
+    row = rf"(?:^|\n)\|\s*[*`]*{spelled}[*`]*\s*\|"
+    return re.compile(sentence, re.IGNORECASE), re.compile(row, re.IGNORECASE)
