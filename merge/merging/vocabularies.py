@@ -24,8 +24,9 @@ from merge.models.vocabulary import LINES, MERGES, TABLE, TOKENIZER, Vocabulary,
 EMBEDDINGS = re.compile(r"(.+\.)?(embed_tokens|wte|embed_in|word_embeddings|shared|embeddings|tok_embeddings)\.weight")
 # Tensors with a row per token, heads and their biases of encoders and of models that predict further tokens among them
 VOCABULARY_TENSORS = re.compile(
-    rf"{EMBEDDINGS.pattern}|(.+\.)?embed_tokens_per_layer\.weight|decoder\.(weight|bias)|(.+\.)?(lm_head|embed_out|proj_out"
-    r"|vocab_projector|generator_lm_head|shared_head\.head|predictions|(lm_head|predictions)\.decoder)\.(weight|bias)"
+    rf"{EMBEDDINGS.pattern}|(.+\.)?embed_tokens_per_layer\.weight|decoder\.(weight|bias)|(.+\.)?(lm_head|embed_out"
+    r"|proj_out|vocab_projector|generator_lm_head|shared_head\.head|predictions|(lm_head|predictions)\.decoder)"
+    r"\.(weight|bias)"
 )
 # Tokens that a template writes and nobody types: <|im_end|>, [INST]
 MARK = re.compile(r"<[^<>\s]+>|\[[A-Z_]+\]")

@@ -19,8 +19,8 @@ WEIGHTS_OF_ANY_KIND = re.compile(
 )
 # The model's own weights in other forms, and what a trainer left beside them
 SAME_WEIGHTS = re.compile(
-    r"(pytorch_|tf_|flax_|rust_)?model\b.*|(consolidated|adapter_model|optimizer|scheduler|scaler|rng_state|training_args)"
-    r"\b.*|.+\.(safetensors|gguf|ggml|part|index\.json)",
+    r"(pytorch_|tf_|flax_|rust_)?model\b.*|(consolidated|adapter_model|optimizer|scheduler|scaler|rng_state"
+    r"|training_args)\b.*|.+\.(safetensors|gguf|ggml|part|index\.json)",
     re.I,
 )
 CODE, PICKLES = re.compile(r".+\.(py|so|pyc)", re.I), re.compile(r".+\.(pkl|pickle|joblib|dill)", re.I)

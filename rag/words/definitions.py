@@ -26,8 +26,8 @@ _ASKS = re.compile(
 )
 # A subject with one of these asks for a part of something: "what is the default of ...", "what are the units for ..."
 _PART = re.compile(
-    r"\b(?:of|for|to|in|on|at|by|with|from|between|the|my|your|this|that|it|and|or|do|does|default|value|unit|units|best|"
-    r"difference|command|option|options|variable|name|wrong|new|problem|use|used|you|there|not)\b",
+    r"\b(?:of|for|to|in|on|at|by|with|from|between|the|my|your|this|that|it|and|or|do|does|default|value|unit|units|"
+    r"best|difference|command|option|options|variable|name|wrong|new|problem|use|used|you|there|not)\b",
     re.IGNORECASE,
 )
 # "Skew is the ..." explains, "gates are cloned" and "coverage is not required" do not
