@@ -56,7 +56,7 @@ def test_a_slip_is_put_right(speller: Speller, typed: str, meant: str) -> None:
         "approving",  # known by its stem
         "-netlits --overfloe repair_antenas NETLITS $netlits cfg/netlits.tcl a.netlits `netlits` x=netlits",
         "die Verdrahtung der Zellen",
-        "zzzzzzz qqqqq",
+        "xqxqxqx kqkqk",
         "元件 netlist",
     ],
 )

@@ -27,7 +27,7 @@ _COMMENT = {
 }
 _WITHOUT_KIND = {"svrf": "rule"}  # what a heading calls a part whose language has no word for it; else "function"
 _RULER = re.compile(r"\s*([^\w\s])\1*[^\w\s]?\s*")  # one sign repeated, which only decorates
-_DECORATION = re.compile(r"^([-=*#~_+])\1{2,}\s+(?=\w)|(?<=\w)\s+([-=*#~_+])\2{2,}$")  # around a title
+_DECORATION = re.compile(r"^([-=*#_+])\1{2,}\s+(?=\w)|(?<=\w)\s+([-=*#_+])\2{2,}$")  # around a title
 _ARGUMENTS_ALONE = re.compile(r"\s*proc\s+\S+\s+(?:\{[^{}]*\}|\S+)\s*\\?")  # the body opens on the next line
 _STARTS = {
     "tcl": re.compile(r"\s*(?P<kind>proc)\s+(?P<name>[^\s{}]+)"),
