@@ -111,7 +111,7 @@ def test_whole_headers_beyond_a_limit_are_refused_in_words(
 def test_a_client_that_never_reads_is_cut_off_and_frees_the_engine(
     gateway_at: Gateway, engine: FakeEngine, caplog: pytest.LogCaptureFixture
 ) -> None:
-    engine.script = EngineScript(answer=("word " * 20_000,) * 200)  # 20 MB, more than all buffers hold
+    engine.script = EngineScript(answer=("word " * 20_000,) * 1000)  # 100 MB: a socket may take 33 MB, unread
     with gateway_at(engine.url, write_timeout_s=0.5, drain_timeout_s=0.2) as url:
         with connected(url, chat_request(stream=True, stop=["the end"])):  # with which no loop is cut
             assert engine.hung_up.wait(PATIENCE_S)
