@@ -9,19 +9,17 @@ nothing else, wants every one. It reads the index's reference (rag.reference) an
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 from dataclasses import dataclass
 
 from rag.answering.evidence import Quote
 from rag.answering.units import cut_units
-from rag.answering.unknown_options import Describer
+from rag.answering.unknown_options import Describer, find_words, passages_at
 from rag.documents import Hit
 from rag.index.bm25 import content_terms, tokenize
 from rag.reference.cards import Command, Place
 
 MOST_WORDS = 1000  # of a list: Verilator's three hundred options are a manual, not an answer
-_WORD = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
 _LISTED = frozenset("options arguments args flags switches parameters syntax usage synopsis".split())
 _BESIDE = frozenset(
     """
@@ -51,16 +49,15 @@ def list_options(question: str, index: Describer) -> OptionList | None:
         return None
     items = (*command.options, *command.arguments)
     places = [command.place, *(place for item in items for place in (item.synopsis_place, item.place) if place)]
-    ids = dict.fromkeys(place.chunk_id for place in places)
-    hits = [Hit(chunk, 1.0, 0.0, None) for chunk_id in ids if (chunk := index.chunk(chunk_id))]
+    hits = passages_at(places, index)
     quotes = [quote for number, hit in enumerate(hits, start=1) for quote in _quotes(number, hit, places)]
     is_short = sum(len(quote.text.split()) for quote in quotes) <= MOST_WORDS
-    return OptionList(tuple(hits), tuple(quotes)) if quotes and is_short else None
+    return OptionList(hits, tuple(quotes)) if quotes and is_short else None
 
 
 def _find_command(question: str, index: Describer) -> Command | None:
     """The one command whose options a question asks for, and nothing else."""
-    words = dict.fromkeys(_WORD.findall(question))
+    words = find_words(question)
     if not any(word.lower() in _LISTED for word in words):
         return None
     cards = [index.reference.find(word) for word in words if word.lower() not in _LISTED | _BESIDE]

@@ -23,11 +23,11 @@ from rag.answering.prompt import DENIAL
 from rag.answering.wording import QuotedAnswer, name_place
 from rag.documents import Chunk, Hit
 from rag.index.bm25 import tokenize
-from rag.reference.cards import Command, Reference
+from rag.reference.cards import Command, Place, Reference
 
 PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
 OPTIONS_SHOWN = 40  # of a command; Verilator has two hundred
-_COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")
+_COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")  # any word that may be one
 
 
 class Describer(Protocol):
@@ -58,7 +58,7 @@ def find_unknown_option(question: str, index: Describer) -> UnknownOption | None
 
     None where there is none, or where the question names no known command.
     """
-    names = dict.fromkeys(_COMMAND.findall(question))
+    names = find_words(question)
     found = (name.text for name in find_names(question) if name.kind == "option" and name.text.startswith("-"))
     options = list(dict.fromkeys(found))
     commands = {name: known for name in names if (known := index.reference.options_of(name))} if options else {}
@@ -70,15 +70,22 @@ def find_unknown_option(question: str, index: Describer) -> UnknownOption | None
         if any(index.holds_together([tokenize(option)[0], name.lower()]) for name in commands):
             continue
         card = index.reference.find(next(iter(commands)))
-        if isinstance(card, Command) and (hits := _passages(card, index)):
-            return UnknownOption(option, card, hits)
+        if isinstance(card, Command):
+            places = (card.place, *(option.place for option in card.options))
+            if hits := passages_at(places, index, PASSAGES_SHOWN):
+                return UnknownOption(option, card, hits)
     return None
 
 
-def _passages(card: Command, index: Describer) -> tuple[Hit, ...]:
-    """The passage of the command, and those of its options."""
-    ids = dict.fromkeys([card.place.chunk_id, *(option.place.chunk_id for option in card.options)])
-    chunks = (index.chunk(chunk_id) for chunk_id in islice(ids, PASSAGES_SHOWN))
+def find_words(question: str) -> tuple[str, ...]:
+    """The words of a question that may be commands, each once."""
+    return tuple(dict.fromkeys(_COMMAND.findall(question)))
+
+
+def passages_at(places: Iterable[Place], index: Describer, most: int | None = None) -> tuple[Hit, ...]:
+    """The passages in which these places stand, each once, the first `most` of them; None: all."""
+    ids = dict.fromkeys(place.chunk_id for place in places)
+    chunks = (index.chunk(chunk_id) for chunk_id in islice(ids, most))
     return tuple(Hit(chunk, 1.0, 0.0, None) for chunk in chunks if chunk)
 
 

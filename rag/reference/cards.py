@@ -208,12 +208,15 @@ class Reference:
             return frozenset()
         return frozenset(option.name for card in cards for option in card.options)
 
-    def near(self, name: str) -> list[str]:
-        """Known names that are spelled like this unknown one, in letters of any case, the nearest first."""
+    def near(self, name: str, least: float = 0.6) -> list[str]:
+        """Known names that are spelled like this unknown one, in letters of any case, the nearest first.
+
+        least: how much alike they are, from 0 to 1.
+        """
         wanted = name[:LONGEST_NAME].lower()
         pool = self._owners if wanted.startswith(("-", "+")) else self.names
         spelled = {known.lower(): known for known in pool}
-        return [spelled[near] for near in get_close_matches(wanted, spelled, NEAR_NAMES)]
+        return [spelled[near] for near in get_close_matches(wanted, spelled, NEAR_NAMES, least)]
 
     def list_names(self, prefix: str, most: int) -> list[str]:
         """The first `most` names that begin so, sorted."""

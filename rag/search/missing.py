@@ -11,7 +11,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from difflib import SequenceMatcher
 from itertools import islice
 
 from rag.documents import Chunk
@@ -45,13 +44,9 @@ def find_misnamed(query: str, bm25: Bm25Index, reference: Reference) -> Misnamed
     """The question's first unknown name that a described one is spelled like; None where there is no such."""
     unknown = (token for token in find_tokens(query) if is_identifier(token) and not bm25.count_with(token.lower()))
     for token in islice(unknown, MOST_LOOKED_UP):
-        if near := [name for name in reference.near(token) if _are_alike(token.lower(), name.lower())]:
+        if near := reference.near(token, NEAR):
             return Misnamed(token, tuple(near))
     return None
-
-
-def _are_alike(one: str, other: str) -> bool:
-    return SequenceMatcher(None, one, other).ratio() >= NEAR
 
 
 def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk]) -> Missing | None:
