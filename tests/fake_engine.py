@@ -12,13 +12,14 @@ import json
 import threading
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, replace
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 
 from serve.answers.guidance import GRAMMAR, PROBE, REPETITION
 from serve.answers.tool_probe import PROBE as TOOL_PROBE
 from tests.fake_engine_apis import APIS, CHAT, ENGINE_MODEL, WireApi, event
+from tests.quiet_server import QuietServer
 
 __all__ = ["ENGINE_MODEL", "EngineScript", "FakeEngine"]
 NO_PARSER = '"auto" tool choice requires --enable-auto-tool-choice and --tool-call-parser to be set'  # vLLM's words
@@ -64,8 +65,7 @@ class FakeEngine:
         class Handler(_EngineHandler):
             owner = engine
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_address[1]}"
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 

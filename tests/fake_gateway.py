@@ -12,9 +12,11 @@ import threading
 import time
 from collections.abc import Mapping
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
+
+from tests.quiet_server import QuietServer
 
 MODEL_ID = "chipalign-demo"
 
@@ -149,7 +151,7 @@ class FakeGateway:
         self.ratings: list[dict[str, Any]] = []  # the bodies that came to /v1/feedback
         self.hung_up = threading.Event()  # set when a client closed its connection during an answer
         self._released = threading.Event()
-        self._server: ThreadingHTTPServer | None = None
+        self._server: QuietServer | None = None
         self._port = 0
         self.start()
 
@@ -164,8 +166,7 @@ class FakeGateway:
         class Handler(_Handler):
             owner = gateway
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", self._port), Handler)
-        self._server.daemon_threads = True
+        self._server = QuietServer(("127.0.0.1", self._port), Handler)
         self._port = self._server.server_address[1]
         threading.Thread(target=self._server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 

@@ -11,7 +11,9 @@ import hashlib
 import json
 import threading
 from collections.abc import Mapping
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
+
+from tests.quiet_server import QuietServer
 
 REPO = "org/name"
 COMMIT = "c0ffee" + "0" * 34
@@ -45,7 +47,7 @@ class FakeHub:
             def log_message(self, format: str, *args: object) -> None:
                 """Keep the test output quiet."""
 
-        self._server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+        self._server = QuietServer(("127.0.0.1", 0), Handler)
         self.url = f"http://127.0.0.1:{self._server.server_port}"
 
     def find(self, path: str) -> tuple[int, dict[str, str], bytes]:

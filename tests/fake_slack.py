@@ -18,7 +18,7 @@ import time
 import uuid
 from collections.abc import Callable
 from dataclasses import dataclass, field
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
 from urllib.parse import parse_qs
@@ -26,6 +26,7 @@ from urllib.parse import parse_qs
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
 
+from tests.quiet_server import QuietServer
 from ui.settings import UiSettings
 
 BOT_TOKEN = "xoxb-1-right"
@@ -84,8 +85,7 @@ class FakeSlack:
         class Handler(_Handler):
             slack = owner
 
-        self._web = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
-        self._web.daemon_threads = True
+        self._web = QuietServer(("127.0.0.1", 0), Handler)
         threading.Thread(target=self._socket.serve_forever, daemon=True).start()
         threading.Thread(target=self._web.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
 

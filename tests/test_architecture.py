@@ -12,6 +12,7 @@ from pathlib import Path
 
 import pytest
 
+from tests.python_trees import tree_of
 from tests.rows import for_each
 
 ROOT = Path(__file__).parent.parent
@@ -56,7 +57,7 @@ def imported(path: Path) -> frozenset[str]:
 
 
 def _imported(path: Path) -> Iterator[str]:
-    for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+    for node in ast.walk(tree_of(path)):
         if isinstance(node, ast.Import):
             yield from (alias.name for alias in node.names)
         elif isinstance(node, ast.ImportFrom):
@@ -124,21 +125,21 @@ def test_the_ground_of_all_packages_imports_none_of_them() -> None:
 
 def test_every_file_says_what_it_does() -> None:
     for path in (*SOURCES, GROUND):
-        docstring = ast.get_docstring(ast.parse(path.read_text(encoding="utf-8")), clean=False)
+        docstring = ast.get_docstring(tree_of(path), clean=False)
         assert docstring, path
         assert path.name == "__init__.py" or "    " in docstring, f"{path}: a file's docstring shows one call"
 
 
 def test_the_environment_is_read_in_settings_alone() -> None:
     for path in (*SOURCES, GROUND, ROOT / "chipalign.py"):
-        tree = ast.walk(ast.parse(path.read_text(encoding="utf-8")))
+        tree = ast.walk(tree_of(path))
         names = {node.attr for node in tree if isinstance(node, ast.Attribute)}
         names |= {name.removeprefix("os.") for name in imported(path)}  # from os import environ
         assert path.stem == "settings" or not names & {"environ", "getenv"}, f"{path} reads the environment"
 
 
 def test_docstrings_say_in_one_form_which_errors_are_raised_and_these_exist() -> None:
-    trees = {path: ast.parse(path.read_text(encoding="utf-8")) for path in PROGRAMS}
+    trees = {path: tree_of(path) for path in PROGRAMS}
     classes = {node.name for tree in trees.values() for node in ast.walk(tree) if isinstance(node, ast.ClassDef)}
     wrong = []
     for path, tree in trees.items():

@@ -12,7 +12,7 @@ import re
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import pytest
 from markdown_it import MarkdownIt
@@ -21,6 +21,7 @@ from playwright.sync_api import Browser, expect
 
 from tests.attack import Attack
 from tests.fake_gateway import HITS, FakeGateway, Script
+from tests.quiet_server import QuietServer
 from tests.test_ui_page import page_served_at
 from ui.conversation import Turn
 from ui.escaping import literal
@@ -277,7 +278,7 @@ def foreign_server() -> Iterator[tuple[str, list[str]]]:
         def do_GET(self) -> None:
             self.send_error(404)
 
-    server = ThreadingHTTPServer(("127.0.0.1", 0), Handler)
+    server = QuietServer(("127.0.0.1", 0), Handler)
     threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True).start()
     try:
         yield f"http://127.0.0.1:{server.server_address[1]}", asked

@@ -21,6 +21,7 @@ from rag.settings import RagSettings
 from serve.gateway.app import ENDPOINTS
 from serve.openapi.operations import OPERATIONS
 from serve.settings import ServeSettings
+from tests.python_trees import tree_of
 from tests.rows import for_each
 from ui.settings import UiSettings
 
@@ -260,7 +261,7 @@ def test_every_link_leads_to_a_file_and_to_a_heading_in_it(path: Path) -> None:
 
 def test_the_errors_in_the_guide_are_those_of_the_code() -> None:
     sources = [*(path for name in PACKAGES for path in (ROOT / name).rglob("*.py")), ROOT / "install.py"]
-    nodes = (node for path in sources for node in ast.walk(ast.parse(read(path))) if isinstance(node, ast.Constant))
+    nodes = (node for path in sources for node in ast.walk(tree_of(path)) if isinstance(node, ast.Constant))
     texts = (node.value for node in nodes if isinstance(node.value, str))
     said = {phrase.strip() for text in texts for phrase in re.split(r"\{\w+\}", text)}
     sections = read(ROOT / "docs/troubleshooting.md").split("\n## ")[1:]

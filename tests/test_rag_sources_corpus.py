@@ -10,7 +10,7 @@ import threading
 from collections.abc import Iterator
 from dataclasses import replace
 from functools import partial
-from http.server import SimpleHTTPRequestHandler, ThreadingHTTPServer
+from http.server import SimpleHTTPRequestHandler
 from pathlib import Path
 
 import pytest
@@ -28,6 +28,7 @@ from rag.sources.corpus import (
     read_fetched,
     tree_checksum,
 )
+from tests.quiet_server import QuietServer
 from tests.rows import for_each
 
 FILES = {
@@ -69,7 +70,7 @@ def host(tmp_path: Path) -> Iterator[tuple[str, Path]]:
     """A public host of our own: its address and its folder."""
     folder = tmp_path / "host"
     folder.mkdir()
-    server = ThreadingHTTPServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
+    server = QuietServer(("127.0.0.1", 0), partial(QuietHandler, directory=str(folder)))
     thread = threading.Thread(target=server.serve_forever)
     thread.start()
     yield f"http://127.0.0.1:{server.server_port}", folder

@@ -15,6 +15,7 @@ from openai.types.chat.chat_completion_chunk import Choice as ChunkChoice
 from openai.types.chat.chat_completion_chunk import ChoiceDelta
 
 from serve.answers.engine_words import INTERNAL, openai_param, plain_refusal, without_internals
+from tests.python_trees import tree_of
 from tests.rows import for_each
 
 OF_THE_TEXT = {"reasoning", "stop_reason"}  # vLLM's own, about what the model wrote
@@ -56,7 +57,7 @@ def fields_of_the_engine() -> Iterator[str]:
     wanted = {"ChatCompletionResponse", "ChatCompletionResponseChoice", "ChatMessage", "DeltaMessage"}
     wanted |= {"ChatCompletionStreamResponse", "ChatCompletionResponseStreamChoice"}
     for path in places:
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+        for node in ast.walk(tree_of(path)):
             if isinstance(node, ast.ClassDef) and node.name in wanted:
                 names = (each.target for each in node.body if isinstance(each, ast.AnnAssign))
                 yield from (name.id for name in names if isinstance(name, ast.Name))

@@ -7,7 +7,7 @@ import json
 import re
 import threading
 from collections.abc import Iterator
-from http.server import BaseHTTPRequestHandler, ThreadingHTTPServer
+from http.server import BaseHTTPRequestHandler
 
 import openai
 import pytest
@@ -24,6 +24,7 @@ from serve.errors import (
     TooManyTokens,
     UpstreamRefused,
 )
+from tests.quiet_server import QuietServer
 from tests.rows import for_each
 
 WORDS, PARAM = "It is wrong: do this.", "messages[0].content"
@@ -71,7 +72,7 @@ class Refusing(BaseHTTPRequestHandler):
 
 @pytest.fixture(scope="module")
 def url() -> Iterator[str]:
-    with ThreadingHTTPServer(("127.0.0.1", 0), Refusing) as server:
+    with QuietServer(("127.0.0.1", 0), Refusing) as server:
         thread = threading.Thread(target=server.serve_forever, kwargs={"poll_interval": 0.02})
         thread.start()
         yield f"http://127.0.0.1:{server.server_address[1]}"

@@ -14,6 +14,7 @@ from serve.errors import SettingsError
 from serve.running.engine import engine_command
 from serve.running.tool_parsers import FAMILIES, MARKS, WITHOUT_TOOLS, choose_parser, tool_options
 from serve.settings import ServeSettings
+from tests.python_trees import tree_of
 
 HEAD = "{% if tools %}{{ tools | tojson }}{% endif %}"
 # What templates of these models say of calls, in short
@@ -104,7 +105,7 @@ def vllm_folder() -> Path:
 
 def test_every_parser_is_one_of_the_installed_vllm_and_looks_for_these_marks() -> None:
     folder = vllm_folder()
-    tree = ast.parse((folder / "tool_parsers" / "__init__.py").read_text(encoding="utf-8"))
+    tree = tree_of(folder / "tool_parsers" / "__init__.py")
     tables = [
         node.value for node in ast.walk(tree) if isinstance(node, ast.Assign) and isinstance(node.value, ast.Dict)
     ]
