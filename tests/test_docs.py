@@ -7,6 +7,8 @@ import contextlib
 import dataclasses
 import importlib.util
 import io
+import itertools
+import json
 import re
 import shlex
 import subprocess
@@ -33,6 +35,7 @@ PACKAGES = ("merge", "rag", "serve", "ui")
 GUIDES = [ROOT / "README.md", *sorted((ROOT / "docs").glob("*.md"))]  # what they say holds for this version
 MEASUREMENTS = sorted((ROOT / "docs" / "measurements").glob("*.md"))  # these describe older versions too
 PAGES = [*GUIDES, *MEASUREMENTS, *(ROOT.glob("[A-QS-Z]*.md"))]
+WRITTEN = [*PAGES, *HANDBOOK, *sorted((ROOT / "data" / "adapters").glob("*/README.md"))]
 COMMAND = re.compile(r"(?:^|[\s|;&])(?:\.venv/bin/)?chipalign(?=\s|$)")
 SHORTEST_PHRASE = 10  # characters of an error that are known again
 LONGEST_LINE = 120  # of prose; tables and code are as long as they must be
@@ -197,6 +200,38 @@ def test_every_command_is_in_the_guides() -> None:
     tables = {"eval": chipalign.EVALUATIONS, "adapt": chipalign.ADAPTATIONS}
     assert {words[0] for words in used} >= chipalign.COMMANDS.keys()
     assert used >= {(name, each) for name, table in tables.items() for each in table}
+
+
+@for_each("path", WRITTEN)
+def test_a_fence_opens_with_a_language_alone_and_is_closed(path: Path) -> None:
+    marks = re.findall(r"^ *```(.*)", read(path), re.MULTILINE)
+    assert [mark for mark in marks[::2] if not re.fullmatch("[a-z]*", mark)] == []
+    assert set(marks[1::2]) <= {""}
+    assert len(marks) % 2 == 0
+
+
+@for_each("path", PAGES)
+def test_an_example_on_a_page_is_of_its_language(path: Path) -> None:
+    for language, text in re.findall(r"^```(\w+)\n(.+?)^```$", read(path), re.MULTILINE | re.DOTALL):
+        match language:
+            case "json":
+                end = 0
+                while text[end:].strip():  # one object, or one a line
+                    end = json.JSONDecoder().raw_decode(text, end)[1] + 1
+            case "toml":
+                tomllib.loads(text)
+            case "python":
+                ast.parse(text)
+
+
+@for_each("path", WRITTEN)
+def test_no_list_and_no_table_on_a_page_is_joined(path: Path) -> None:
+    prose = split_code(read(path))[0]
+    assert [line for line in prose if re.search(r"[.:;,] ([-*]|\d+\.) (\*\*|`|[A-Z])", line)] == []
+    assert [line for line in prose if "|--" in line and not re.fullmatch("[|: -]+", line)] == []
+    for above, line in itertools.pairwise(prose):
+        if above.startswith("|") and line:
+            assert len(re.findall(r"(?<!\\)\|", line)) == len(re.findall(r"(?<!\\)\|", above)), line
 
 
 @for_each("path", GUIDES)
