@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
-from rag.design.protected import hide_encrypted
-from rag.formats.parser import parse
+import time
+
+from rag.design.protected import hide_armour, hide_encrypted
+from rag.formats.parser import parse, read_file
 from tests.rows import for_each
 
 BODY = "AAECAwQFBgcICQoLendmodule((\n"
@@ -31,6 +33,44 @@ REMARK = "/* [encrypted: 1 block, 1 line] */"
 )
 def test_an_encrypted_part_becomes_a_remark(text: str, shown: str | None) -> None:
     assert hide_encrypted(text) == (text if shown is None else shown)
+
+
+@for_each(
+    ("path", "before", "opening", "closing", "after"),
+    [
+        ("a.sv", "`define A 1", "//pragma protect begin_protected", "//pragma protect end_protected", "`define B 2"),
+        ("a.vhd", "use x;", "`protect begin_protected", "`protect end_protected", "use y;"),
+        ("a.svrf", "M1.W { INT M1 < 1 }", "#DECRYPT 1", "#ENDCRYPT", "M1.S { EXT M1 < 1 }"),
+        ("a.sp", ".subckt inv a y", ".prot freelib", ".unprot", ".ends"),
+        ("a.scs", "subckt inv (a y)", "protect", "unprotect", "ends inv"),
+        ("a.tcl", "package require tbcload", "tbcload::bceval {", "}", "puts done"),
+        ("a.txt", "The key is:", "-----BEGIN CERTIFICATE-----", "-----END CERTIFICATE-----", "Ask CAD."),
+        ("a.md", "# Keys", "-----BEGIN PGP MESSAGE-----", "-----END PGP MESSAGE-----", "Ask CAD."),
+    ],
+)
+def test_ciphertext_of_any_language_is_hidden(path: str, before: str, opening: str, closing: str, after: str) -> None:
+    content = "\n".join([before, "", opening, *["AAECAwQFBgcICQoL"] * 3, closing, "", after, ""]).encode()
+    text, parsed = read_file(path, content)
+    shown = "\n".join([text or "", parsed.title, *(block.text for block in parsed.blocks)])
+
+    assert "AAECAw" not in shown
+    assert all(part in shown for part in ("3 lines", before.strip("# "), after))
+
+
+@for_each(
+    ("path", "opening", "closing"),
+    [("a.sp", ".prot", ".unprot"), ("a.scs", "protect", "unprotect"), ("a.svrf", "#ENCRYPT", "#ENDCRYPT")],
+)
+def test_source_that_is_only_marked_stays(path: str, opening: str, closing: str) -> None:
+    parsed = parse(path, f"{opening}\nm1 y a vss vss nch w=1u\nm2 y a vdd vdd pch w=2u\n{closing}\n")
+    assert "m2 y a vdd vdd pch w=2u" in parsed.blocks[-1].text
+
+
+@for_each("mark", ["-----BEGIN A-----\n", ".prot\nx y\n", "`protected\n", "-----BEGIN A-----\n-----END B-----\n"])
+def test_marks_that_nothing_closes_cost_no_more_than_their_length(mark: str) -> None:
+    begun = time.process_time()
+    hide_encrypted(hide_armour(mark * 50_000), "spice")
+    assert time.process_time() - begun < 2
 
 
 def test_the_modules_around_ciphertext_are_found() -> None:

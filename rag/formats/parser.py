@@ -18,6 +18,7 @@ from pathlib import PurePosixPath
 from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed
 from rag.design.eda_data import parse_eda_data
 from rag.design.latex import parse_latex
+from rag.design.protected import hide_armour
 from rag.design.reports import parse_report
 from rag.design.settings_files import parse_json, parse_settings
 from rag.documents import Document
@@ -187,7 +188,8 @@ def read_file(
     if found.parse_bytes is not None:
         return None, _bound(path, found.parse_bytes(content), found)
     decoded = read_text(content)
-    text = expand_includes(path, decoded.text, included) if found is _RST else decoded.text
+    plain = hide_armour(decoded.text)
+    text = expand_includes(path, plain, included) if found is _RST else plain
     parsed = parse(path, text, is_whole)
     note = "; ".join(filter(None, (decoded.note, parsed.note)))
     return text if found.keeps_text else None, replace(parsed, note=note, encoding=decoded.encoding)

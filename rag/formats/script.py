@@ -48,7 +48,7 @@ _STARTS = {
 
 def parse_script(text: str, language: str) -> Parsed:
     """Title "" and blocks in the order of the file: a comment is prose, the lines below it are code. Never fails."""
-    text = hide_encrypted(text, "-- ", "\n") if language == "vhdl" else text
+    text = text if language in _READ_BEFORE else hide_encrypted(text, language)
     lines = [line.rstrip() for line in text.expandtabs(4).splitlines()]
     starts = _STARTS.get(language)
     depths = _count_braces(lines, "()" if language == "skill" else "{}")
@@ -211,6 +211,7 @@ def _find_spice_ends(lines: list[str]) -> list[int]:
     return ends
 
 
+_READ_BEFORE = ("verilog", "systemverilog")  # whose encrypted parts their own parser hides
 _LONG_LINE = 1000  # characters; a unit on one line has some hundred
 _MOST_SAID = 30  # lines of a function in which the string that describes it ends
 _SKILL_DOCSTRING = re.compile(r'[^"\n]*(?:"[^"\n]*"[^"\n]*)*\n\s*"(?P<text>(?:[^"\\]|\\.)+)"\s*\n', re.DOTALL)

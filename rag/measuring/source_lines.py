@@ -20,7 +20,7 @@ from functools import reduce
 from io import BytesIO
 from typing import Any
 
-from rag.design.protected import hide_encrypted
+from rag.design.protected import hide_armour, hide_encrypted
 from rag.formats.encodings import read_text
 from rag.formats.parser import format_of
 
@@ -55,6 +55,8 @@ _INLINE = re.compile(
 MAX_UNPACKED = 2**26  # bytes of a .gz
 _DATA = frozenset({"Liberty", "LEF", "DEF", "SPEF"})
 _DECKS = frozenset({"rule deck", "technology file"})  # some of them XML
+# How the formats that have encrypted parts call their language
+_ENCRYPTED = {"Verilog": "verilog", "SystemVerilog": "verilog", "VHDL": "vhdl", "SPICE": "spice", "rule deck": "svrf"}
 _PARTS = re.compile(
     r"word/(?:document|footnotes|comments|header\d*|footer\d*)\.xml|content\.xml"
     r"|xl/(?:sharedStrings|worksheets/sheet\d+)\.xml|ppt/(?:slides/slide|notesSlides/notesSlide)\d+\.xml"
@@ -94,8 +96,8 @@ def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
         return _lines_of_page(text)
     if kind in _DATA or (kind in _DECKS and text.lstrip().startswith("<")):
         return (SourceLine(line, "data that is not kept") for line in text.splitlines())
-    if kind in ("Verilog", "SystemVerilog", "VHDL"):
-        shown = set(hide_encrypted(text).splitlines())
+    if kind in _ENCRYPTED:
+        shown = set(hide_encrypted(hide_armour(text), _ENCRYPTED[kind]).splitlines())
         return (SourceLine(line, "" if line in shown else "encrypted parts") for line in text.splitlines())
     return _lines_of_text(text, kind)
 
