@@ -203,6 +203,7 @@ def test_no_number_is_stated_of_what_cannot_be_followed_to_its_end(case: str) ->
 def test_no_number_is_stated_of_a_file_whose_end_is_missing(kind: str, text: str) -> None:
     parsed = parse_eda_data(text, kind, is_whole=False)
     assert "how many there are is not known" in " ".join(block.text for block in parsed.blocks)
+    assert kind == "lef" or parsed.title == f"{parse_eda_data(text, kind).title} (in part)"  # LEF has its file's name
     assert not re.search(
         r"\d (?:cells|macros|layers|sites|sections|groups|nets)", " ".join(block.text for block in parsed.blocks)
     )

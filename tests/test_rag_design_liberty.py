@@ -25,6 +25,7 @@ WHOLE = 'library (typical) { time_unit : "1ns"; cell (INV) { area : 0.8; pin (A)
         ('library (t) { cell (A) { note : "} area : 9;"; area : 1; } }', [["A", "1", "", "", ""]]),
         ("library (t) { cell (A) { pin (Y) { t () { values (1, \\\n 2); } } area : 1; } }", [["A", "1", "", "", "Y"]]),
         ("library (t) { cell (A) { area : 0.5 * 2; } }", [["A", "0.5 * 2", "", "", ""]]),
+        ("library (t) { cell (A) { area = 1.5; pad_cell = true\n } }", [["A", "1.5", "", "", ""]]),
         ("library (t) { }", []),
         ("", []),
     ],
@@ -77,6 +78,11 @@ def test_a_library_that_is_cut_anywhere_is_read_as_far_as_it_goes(cut: int) -> N
     found = read_liberty(WHOLE[:cut])
     assert not found.is_followed
     assert len(found.cells) == (1 if "cell (INV) {" in WHOLE[:cut] else 0)
+
+
+def test_the_pins_of_a_cell_that_is_cut_off_are_marked_as_not_all() -> None:
+    [cell] = read_liberty("library (t) { cell (A) { pin (CK) {} pin (D) { direction : inp").cells
+    assert cell[4] == "CK D …"
 
 
 SIGNS = ["library (t) {", "cell (A) {", "}", "area : 1", ";", '"', "/*", "*/", "pin (", ")", "\\\n"]

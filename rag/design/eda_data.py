@@ -46,6 +46,7 @@ _LEF_SECTIONS = (
     "UNITS",
     "BEGINEXT",
 )
+_IN_PART = " (in part)"  # behind the title of what was not followed to its end: each citation carries it
 _NOT_FOLLOWED = "its structure could not be followed to its end, so nothing is counted"
 
 
@@ -201,9 +202,10 @@ def _parse_liberty(text: str, is_whole: bool) -> Parsed:
         for name, count in sorted(found.groups.items())
     ]
     cells = f", {_count(len(found.cells), 'cell')}" if is_followed else ""
-    blocks = [Block("prose", f"Liberty library {found.names[-1]}{cells}.", ()), *_header([*found.header, *groups])]
+    name = ", ".join(found.names) + ("" if is_followed else _IN_PART)
+    blocks = [Block("prose", f"Liberty library {name}{cells}.", ()), *_header([*found.header, *groups])]
     blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), found.cells, is_followed)
-    return Parsed(found.names[-1], tuple(blocks), "" if is_followed else _NOT_FOLLOWED)
+    return Parsed(name, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
 def _parse_def(text: str, is_whole: bool) -> Parsed:
@@ -229,7 +231,8 @@ def _parse_def(text: str, is_whole: bool) -> Parsed:
     is_def = any(line.startswith(("DESIGN ", "DIEAREA ", "UNITS DISTANCE ")) for line in header)
     design = next((line.split()[1] for line in header if line.startswith("DESIGN ")), "")
     blocks = [*_header(header), *_tables("Sections", ("section", "count"), counts, is_followed)] if is_def else []
-    return Parsed(design.translate(_SHOWN), _show(blocks), "" if is_followed else _NOT_FOLLOWED)
+    title = f"{design.translate(_SHOWN)}{_IN_PART if design and not is_followed else ''}"
+    return Parsed(title, _show(blocks), "" if is_followed else _NOT_FOLLOWED)
 
 
 def _parse_spef(text: str, is_whole: bool) -> Parsed:
@@ -256,4 +259,5 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     unknown = "Some of the nets; how many there are is not known, since the file was not followed to its end."
     counted = f"{_count(nets, 'net')}." if is_followed else unknown
     blocks = [*_header(header), *([Block("prose", counted, ("Nets",))] if nets else [])] if is_spef else []
-    return Parsed(design, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)
+    title = f"{design}{_IN_PART if design and not is_followed else ''}"
+    return Parsed(title, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

@@ -14,6 +14,8 @@ from collections import Counter
 from collections.abc import Iterator
 from dataclasses import dataclass, field
 
+from rag.blocks import CUT
+
 _NAMES_PER_CELL = 40  # pins shown per cell
 _CELL_VALUES = ("area", "cell_leakage_power", "cell_footprint")
 _PINS = frozenset({"pin", "bus", "bundle"})
@@ -30,7 +32,7 @@ _LIST = rf"\([^(){{}};]{{0,{_MAX_ARGUMENT}}}\)"
 # A value ends at `;`, at a brace, at the line's end, or where the next statement begins on the same line.
 _STATEMENT = re.compile(
     rf"(?P<group>{_NAME})\s*+(?P<arguments>{_LIST})\s*+\{{"
-    rf"|(?P<name>{_NAME})\s*+:[ \t]*+(?P<value>(?:(?!\s{_NAME}\s*+(?::|{_LIST}\s*+\{{))[^;{{}}\n])*+)"
+    rf"|(?P<name>{_NAME})\s*+(?::|=(?!=))[ \t]*+(?P<value>(?:(?!\s{_NAME}\s*+(?::|=(?!=)|{_LIST}\s*+\{{))[^;{{}}\n])*+)"
     rf"|(?P<list>{_NAME})\s*+(?P<items>{_LIST})"
     r"|(?P<brace>[{}])"
 )
@@ -77,8 +79,8 @@ def read_liberty(text: str) -> Liberty:
             found.cells[-1][_CELL_VALUES.index(statement["name"]) + 1] = _show(statement["value"])
 
     found.is_followed &= not open_groups and len(found.names) == 1
-    if "cell" in open_groups and found.cells and not found.cells[-1][4]:
-        found.cells[-1][4] = _list_names(pins)
+    if "cell" in open_groups and found.cells:  # its further pins are not known
+        found.cells[-1][4] = (_list_names(pins) + CUT).strip()
     return found
 
 

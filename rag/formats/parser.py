@@ -36,6 +36,7 @@ from rag.formats.pod import parse_perl
 from rag.formats.python_code import parse_python
 from rag.formats.rst import parse_rst
 from rag.formats.script import parse_script
+from rag.formats.spice import find_language, parse_spice
 from rag.formats.verilog import parse_verilog
 from rag.formats.xml_page import parse_xml
 from rag.office.excel import parse_excel
@@ -83,6 +84,12 @@ def _call_data(kind: str, is_whole: bool, text: str) -> Parsed:
     return parse_eda_data(text, kind, is_whole)
 
 
+def _call_library(is_whole: bool, text: str) -> Parsed:
+    """A library of cells in Liberty, or one of models: both are called .lib."""
+    language = "" if _LIBERTY.search(text) else find_language(text)
+    return parse_spice(text, language) if language else parse_eda_data(text, "liberty", is_whole)
+
+
 def _settings(name: str, language: str) -> Format:
     return Format(name, partial(_call_settings, language), keeps_name=True)
 
@@ -91,6 +98,7 @@ def _call_settings(language: str, text: str) -> Parsed:
     return parse_settings(text, language)
 
 
+_LIBERTY = re.compile(r"\blibrary\s*\(")
 _MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
 _RST = Format("reStructuredText", parse_rst, keeps_text=True)
 _TEXT = Format("text", parse_text, keeps_text=True, keeps_name=True)
@@ -131,18 +139,18 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((".xlsx", ".xlsm"), Format("Excel", parse_bytes=parse_excel, keeps_name=True)),
     **dict.fromkeys((".tex", ".ltx"), Format("LaTeX", parse_latex)),
     ".ipynb": Format("notebook", parse_notebook),
-    **dict.fromkeys((".log", ".rpt", ".report", ".rep", ".summary", ".sum"), _REPORT),
+    **dict.fromkeys((".log", ".rpt", ".report", ".rep", ".summary", ".sum", ".lis", ".err"), _REPORT),
     **dict.fromkeys((".yaml", ".yml"), _settings("YAML", "yaml")),
     **dict.fromkeys((".toml", ".ini", ".cfg"), _settings("TOML", "toml")),
     **dict.fromkeys((".mk", ".mak"), _MAKE),
     ".json": Format("JSON", parse_json, keeps_name=True),
     **dict.fromkeys((*_MAN_SUFFIXES, ".n", ".man"), _MAN),
-    **dict.fromkeys((".tcl", ".sdc", ".upf", ".xdc", ".do"), _code("Tcl", parse_script)),
+    **dict.fromkeys((".tcl", ".sdc", ".upf", ".cpf", ".xdc", ".qsf", ".do", ".jou"), _code("Tcl", parse_script)),
     **dict.fromkeys((".sh", ".bash", ".csh"), _code("shell", parse_script)),
     **dict.fromkeys((".pl", ".pm", ".pod"), _code("Perl", parse_perl)),
     **dict.fromkeys((".il", ".ils"), _code("SKILL", parse_script)),
-    **dict.fromkeys((".sp", ".spi", ".spice", ".cir", ".ckt", ".cdl"), _code("SPICE", parse_script)),
-    ".scs": _code("SPICE", parse_script, "spectre"),
+    **dict.fromkeys((".sp", ".spi", ".spice", ".cir", ".ckt", ".cdl", ".mdl", ".mod"), _code("SPICE", parse_spice)),
+    ".scs": _code("SPICE", parse_spice, "spectre"),
     **dict.fromkeys((".drc", ".lvs", ".svrf", ".rul", ".rules", ".lydrc", ".lylvs", ".lym"), _DECK),
     **dict.fromkeys((".tf", ".tech", ".itf", ".ict", ".map", ".layermap", ".lyp"), _TECHNOLOGY),
     ".ys": _code("Yosys", parse_script),
@@ -152,7 +160,7 @@ FORMATS: dict[str, Format] = {
     **dict.fromkeys((".sv", ".svh", ".svp"), _code("SystemVerilog", parse_verilog)),
     ".py": Format("Python", parse_python, keeps_name=True),
     **dict.fromkeys((".lef", ".tlef"), _data("LEF")),
-    ".lib": _data("Liberty"),
+    ".lib": Format("Liberty", partial(_call_library, True), parse_head=partial(_call_library, False), keeps_name=True),
     ".def": _data("DEF"),
     ".spef": _data("SPEF"),
     **dict.fromkeys((".csv", ".tsv"), _CSV),
