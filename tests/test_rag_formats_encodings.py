@@ -44,7 +44,10 @@ BUS = "The bus is 3 µs late.\n"
         (JAPANESE, "shift_jis", "Shift-JIS"),
         (KANJI, "shift_jis", "Shift-JIS"),
         (JAPANESE, "euc_jp", "EUC-JP"),
+        (JAPANESE, "iso2022_jp", "ISO-2022-JP"),
         (KOREAN, "euc_kr", "EUC-KR"),
+        ("// 카운터\nmodule cnt;\n", "euc_kr", "EUC-KR"),
+        ("// 计数器\nmodule cnt;\n", "gbk", "GBK"),
         (TAIWAN, "big5", "Big5"),
         (RUSSIAN, "cp1251", "windows-1251"),
         (RUSSIAN, "koi8_r", "KOI8-R"),
@@ -60,6 +63,30 @@ BUS = "The bus is 3 µs late.\n"
 def test_a_text_is_read_in_the_encoding_that_it_was_written_in(text: str, codec: str, name: str) -> None:
     decoded = read_text(text.replace("\n", "\r\n").encode(codec))
     assert (decoded.text, decoded.encoding, decoded.note) == (text, name, "")
+
+
+@for_each(
+    ("text", "codec"),
+    [
+        ("# -*- coding: iso-8859-2 -*-\n# Größe\n", "iso8859_2"),
+        ("#!/usr/bin/tclsh\n# vim: set fileencoding=cp850 :\n# µ\n", "cp850"),
+        ("\\documentclass{article}\n\\usepackage[applemac]{inputenc}\nGröße\n", "mac_roman"),
+        ("\\usepackage[latin9]{inputenc} 5 €\n", "iso8859_15"),
+    ],
+)
+def test_an_encoding_that_a_file_names_is_not_guessed(text: str, codec: str) -> None:
+    assert read_text(text.encode(codec)) == Decoded(text)
+
+
+@for_each("name", ["zip", "rot13", "unicode_escape", "none-such", "utf-7", "idna"])
+def test_a_name_of_no_encoding_of_texts_is_passed(name: str) -> None:
+    text = f"# coding: {name}\n# Größe\n"
+    assert read_text(text.encode("cp1252")) == Decoded(text, "windows-1252")
+
+
+@for_each(("content", "text"), [(b"5 \xc2\xb5m\n" + b"\0" * 9, "5 µm\n"), (b"\xef\xbb\xbf" * 2 + b"a", "a")])
+def test_padding_behind_a_text_and_marks_before_it_are_no_text(content: bytes, text: str) -> None:
+    assert read_text(content) == Decoded(text)
 
 
 @for_each(("codec", "lost"), [("utf-8", 1), ("gbk", 1), ("utf-16", 1)])

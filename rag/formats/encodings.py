@@ -1,8 +1,8 @@
 """The text of a file in the encoding that it was saved in: UTF-8, UTF-16, or what old editors and spreadsheets write.
 
 UTF-8 is certain where it decodes, a byte order mark where it stands; everything else is a guess that is said. Chinese,
-Japanese and Korean are known by the characters that are common in them, other alphabets by charset-normalizer, and what
-is left is read as windows-1252, in which µ, ° and ± of old scripts stand.
+Japanese and Korean are known by the characters that are common in them, other alphabets by the words that they make,
+and what is left is read as windows-1252, in which µ, ° and ± of old scripts stand.
 
     read_text("Breite 0,14 µm".encode("cp1252")).encoding == "windows-1252"
 """
@@ -12,14 +12,15 @@ from __future__ import annotations
 import codecs
 import re
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass
 
+from rag.alphabets import guess_alphabet
 from rag.errors import ParseFailed
 
 SAMPLE_BYTES = 65_536  # from which an encoding is guessed
 _BINARY_SHARE = 0.02  # of control signs; text has form feeds and escapes at most
 _COMMON_SHARE = 0.85  # of a guessed text's foreign characters are common ones where the guess is right
-_LETTERS_ASKED = 24  # foreign bytes from which the statistics of charset-normalizer mean something
 _MARKS = (
     (codecs.BOM_UTF8, "utf-8", ""),
     (codecs.BOM_UTF32_LE, "utf-32-le", "UTF-32"),
@@ -27,10 +28,6 @@ _MARKS = (
     (codecs.BOM_UTF16_LE, "utf-16-le", "UTF-16"),
     (codecs.BOM_UTF16_BE, "utf-16-be", "UTF-16"),
 )
-# š and ž, and what ą, ł and ż would be in a word of a western language: ¹, ³ and ¿
-_EASTERN = re.compile(rb"[\x8a\x8e\x9a\x9e]|(?<=[a-z])[\xb9\xb3\xbf\xbc\xbe](?=[a-z])")
-_EASTERN_SHARE = 0.03  # of the foreign letters; Czech and Polish have more than twice as many
-_ALPHABETS = ("cp1252", "cp1250", "cp1251", "koi8_r", "cp1253", "cp1254", "cp1255", "cp1256")
 _NAMES = {
     "gb18030": "GBK",
     "cp932": "Shift-JIS",
@@ -38,11 +35,31 @@ _NAMES = {
     "cp949": "EUC-KR",
     "cp950": "Big5",
     "koi8_r": "KOI8-R",
+    "iso8859_2": "ISO 8859-2",
+    "iso8859_5": "ISO 8859-5",
+    "cp437": "DOS (437)",
+    "cp850": "DOS (850)",
+    "cp852": "DOS (852)",
+    "cp866": "DOS (866)",
+    "cp874": "windows-874",
+    "mac_roman": "Mac Roman",
+    "mac_cyrillic": "Mac Cyrillic",
 }
 _CONTROLS = re.compile(rb"[\x00-\x08\x0b\x0e-\x1a\x1c-\x1f\x7f]")
 _LEAST_LETTERS = 4  # of UTF-16 without a mark
 _CUT = "its last character is cut"
-_FOREIGN = re.compile(rb"[\x80-\xff]+")
+_FOREIGN = re.compile(r"[^\x00-\x7f]+")
+_WITHIN_WORD = re.compile(r"(?<=[a-z])[^\x00-\x7f](?=[a-z])")
+_JIS = re.compile(rb"\x1b\$[@B]")  # what turns to kanji in ISO-2022-JP
+_LEAST_PADDING = 4  # zero bytes at the end of a file that was made larger than its text
+# How editors, Python and LaTeX say what a file is written in; they stand in its beginning
+_DECLARED = re.compile(rb"(?:\A|\n)[^\n]{0,80}?coding[:=][ \t]*([-\w.]+)|\\usepackage\[(\w+)\]\{inputenc\}")
+_DECLARED_BYTES = 4096
+_LATEX_NAMES = {"ansinew": "cp1252", "applemac": "mac_roman", "latin9": "iso8859_15"}
+_TEXT_CODECS = re.compile(r"(?:iso8859|cp\d|koi8|mac|gb|big5|euc|shift_jis|tis)")
+_FREQUENT_HANZI = (
+    "的一是不在有个为中以时和用于数到上下设计定单位出信号线电路布局最小大值模块选择命令文件工具要可对接口器"
+)
 _KANA = r"\u3041-\u30ff"
 _WIDE = re.compile(rf"[{_KANA}\u3000-\u303f\u4e00-\u9fff\uac00-\ud7a3\uff00-\uffef\u2000-\u206f\u2190-\u22ff]")
 
@@ -62,7 +79,7 @@ def read_text(content: bytes) -> Decoded:
     Raises ParseFailed: it is binary or empty.
     """
     decoded = _decode(content)
-    text = decoded.text.replace("\r\n", "\n").replace("\r", "\n")
+    text = decoded.text.lstrip("\ufeff").replace("\r\n", "\n").replace("\r", "\n")
     if not text.strip():
         raise ParseFailed("empty")
     return Decoded(text, decoded.encoding, decoded.note)
@@ -72,11 +89,17 @@ def _decode(content: bytes) -> Decoded:
     for mark, codec, name in _MARKS:
         if content.startswith(mark):
             return _decode_cut(content[len(mark) :], codec, name)
+    unpadded = content.rstrip(b"\0")
+    if len(content) - len(unpadded) >= _LEAST_PADDING and not _CONTROLS.search(unpadded):
+        content = unpadded
     if b"\0" in content[:SAMPLE_BYTES]:
         return _decode_cut(content, _guess_utf16(content[:SAMPLE_BYTES]), "UTF-16 without a byte order mark")
     if b"\0" in content:
         raise ParseFailed("binary, not text")
 
+    if _JIS.search(content[:SAMPLE_BYTES]):
+        with suppress(UnicodeDecodeError):
+            return Decoded(content.decode("iso2022_jp_2"), "ISO-2022-JP")
     try:
         return Decoded(content.decode("utf-8"))
     except UnicodeDecodeError as error:
@@ -141,10 +164,12 @@ def _guess(content: bytes) -> Decoded:
 
     Raises ParseFailed: it is binary.
     """
+    with suppress(LookupError, UnicodeDecodeError):
+        return Decoded(content.decode(_declared_codec(content[:_DECLARED_BYTES])))
     sample = content[:SAMPLE_BYTES]
     if len(_CONTROLS.findall(sample)) > _BINARY_SHARE * len(sample):
         raise ParseFailed("binary, not text")
-    codec = next(_wide_codecs(sample), None) or _ask_statistics(sample)
+    codec = next(_wide_codecs(sample), None) or guess_alphabet(sample)
     for candidate in (codec, "cp1252"):
         decoder = codecs.getincrementaldecoder(candidate)("strict")
         try:
@@ -156,6 +181,19 @@ def _guess(content: bytes) -> Decoded:
         name = _NAMES.get(candidate, candidate.replace("cp125", "windows-125"))
         return Decoded(text, name, _CUT if decoder.getstate()[0] else "")
     return Decoded(content.decode("latin_1"), "latin-1")
+
+
+def _declared_codec(head: bytes) -> str:
+    """The codec that a file names in its beginning.
+
+    Raises LookupError: it names none, or one that is no text's.
+    """
+    found = _DECLARED.search(head)
+    name = (found[1] or found[2]).decode() if found else ""
+    codec = codecs.lookup(_LATEX_NAMES.get(name, name)).name
+    if not _TEXT_CODECS.match(codec):
+        raise LookupError(codec)
+    return codec
 
 
 def _wide_codecs(sample: bytes) -> Iterator[str]:
@@ -173,7 +211,8 @@ def _wide_codecs(sample: bytes) -> Iterator[str]:
         yield "euc_jp"
     if share("gb18030", _GB2312) > _COMMON_SHARE:
         hangul = share("gb18030", re.compile(rb"[\xb0-\xc8][\xa1-\xfe]"))
-        yield "cp949" if hangul > 0.97 and len(pairs["gb18030"]) > 8 else "gb18030"
+        is_chinese = any(pair.decode("gb18030") in _FREQUENT_HANZI for pair in pairs["gb18030"])
+        yield "cp949" if hangul > 0.97 and (len(pairs["gb18030"]) > 8 or not is_chinese) else "gb18030"
     if share("cp950", _BIG5) > _COMMON_SHARE and share("cp950", re.compile(rb".[\xa1-\xfe]")) > 0.3:
         yield "cp950"
     if share("cp932", _SJIS) > _COMMON_SHARE and share("cp932", re.compile(rb".[\x80-\xfc]")) > 0.3:
@@ -188,24 +227,16 @@ _BIG5 = re.compile(rb"[\xa1-\xa3\xa4-\xc6].", re.DOTALL)
 
 
 def _pairs(sample: bytes, codec: str) -> Iterator[bytes]:
-    """The foreign characters of a sample, as bytes of the codec; none where it does not fit."""
+    """The foreign characters of a sample, as bytes of the codec; none where it does not fit.
+
+    None either where most stand alone within words of ASCII, as only single letters of an alphabet do.
+    """
     try:
         text = codecs.getincrementaldecoder(codec)("strict").decode(sample)
     except UnicodeDecodeError:
         return
+    if 2 * len(_WITHIN_WORD.findall(text)) > len(_FOREIGN.findall(text)):
+        return
     for letter in text:
         if letter > "\x7f":
             yield letter.encode(codec)
-
-
-def _ask_statistics(sample: bytes) -> str:
-    """The codec of an alphabet, by charset-normalizer where there is enough to judge by, else windows-1252."""
-    from charset_normalizer import from_bytes
-
-    runs = _FOREIGN.findall(sample)
-    letters = sum(map(len, runs))
-    if letters < _LETTERS_ASKED or letters < 2 * len(runs):  # single foreign letters among ASCII ones are Latin
-        eastern = len(_EASTERN.findall(sample))
-        return "cp1250" if eastern > 1 and eastern > _EASTERN_SHARE * letters else "cp1252"
-    best = from_bytes(sample, cp_isolation=list(_ALPHABETS), preemptive_behaviour=False).best()
-    return best.encoding if best else "cp1252"

@@ -22,7 +22,7 @@ from rag.blocks import Parsed, read_parsed, write_parsed
 from rag.home import make_home
 
 MAX_AGE_DAYS = 90
-_LIBRARIES = ("lxml", "pdfplumber", "pdfminer.six", "python-docx", "openpyxl", "charset-normalizer")
+_LIBRARIES = ("lxml", "pdfplumber", "pdfminer.six", "python-docx", "openpyxl")
 
 
 class ParsedCache:
