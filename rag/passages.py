@@ -15,7 +15,9 @@ Span = tuple[int, int]  # the first character, and the one after the last
 
 FENCE = re.compile(r" {0,3}(`{3,}|~{3,})")
 HEADING = re.compile(r"#{1,6} +(\S.*)")
-ITEM = re.compile(r"(\s*)(?:[-*+]|#\.|\(?\w{1,3}[.)])\s+\S")
+# What a list item begins with: a sign, or a number, a letter or a Roman number; `No.` and `it.` begin a sentence
+MARKER = r"(?:[-*+]|#\.|\(?(?:\d{1,3}[a-z]?|[A-Za-z]|[ivxIVX]{2,4})[.)])\s+"
+ITEM = re.compile(rf"(\s*){MARKER}\S")
 TABLE_RULE = re.compile(r"\|?[\s:|+=-]+\|?")
 BORDER = re.compile(r"[+=-][+=\s-]*[+=-]")  # of a table in reStructuredText
 

@@ -6,7 +6,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, Prompt, build_prompt, defuse, format_passage, nothing_found
+from rag.answering.prompt import CUT_MARK, RULES, SYSTEM, Prompt, build_prompt, defuse, format_passage
 from rag.documents import Chunk, Hit
 from tests.rows import for_each
 
@@ -142,8 +142,3 @@ def test_a_prompt_holds_no_special_token_wherever_it_stood(budget: int) -> None:
     assert not any(token in prompt.user for token in SPECIAL if token.strip())
     assert prompt.hits[0].chunk.text.startswith(EVIL)  # the hits themselves are the documents' words
     assert build_prompt(EVIL, [], count_words, budget, SPECIAL).user == f"Question:\n{defuse(EVIL, SPECIAL)}"
-
-
-def test_nothing_found_names_what_was_searched() -> None:
-    assert "(handbook, yosys)" in nothing_found(["yosys", "handbook"])
-    assert "(none)" in nothing_found([])

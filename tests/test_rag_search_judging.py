@@ -13,6 +13,7 @@ from rag.embedding.passage_reader import Head, PassageReader, Reading
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.judging import HITS_READ, READ_TOGETHER
+from rag.search.missing import Missing
 from rag.search.relevance import DOUBT, FEW_PASSAGES
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
@@ -109,3 +110,22 @@ def test_in_an_index_of_few_passages_nothing_is_read(tmp_path: Path) -> None:
     plain = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
     assert one.relevance(QUESTION) == plain.relevance(QUESTION)
     assert count_read(one) == 0
+
+
+def test_passages_that_lack_the_kind_of_thing_that_is_asked_for_do_not_answer(tmp_path: Path) -> None:
+    texts = [
+        "`pll_calc` computes dividers.",
+        "`pll_list`, new in release 2.1, lists dividers.",
+        "It takes 20 ms to lock.",
+    ]
+    documents = [parse_document("t", f"{n}.md", f"Page {n}", text, None, "ISC") for n, text in enumerate(texts)]
+    build_index(documents, tmp_path, RagSettings(home=tmp_path), TinyEmbedder())
+    one = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path, min_relevance=0.0))
+
+    assert one.search("since which release is there pll_calc") == []
+    assert one.search("since which release is there pll_list")
+    assert one.search("how many percent of the dividers does it list") == []
+
+    missing = one.missing("since which release is there pll_calc")
+    assert isinstance(missing, Missing)
+    assert (missing.name, missing.words) == ("pll_calc", ("a release",))

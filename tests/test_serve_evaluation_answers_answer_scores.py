@@ -11,7 +11,7 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from rag.answering.names import FILE_SUFFIXES
-from rag.answering.prompt import nothing_found
+from rag.answering.refusal import refuse
 from serve.evaluation.answers.answer_questions import AnswerQuestion
 from serve.evaluation.answers.answer_scores import find_paths, has_loop, is_refusal, measure, unknown_names
 from tests.rows import for_each
@@ -70,7 +70,7 @@ def test_half_an_answer_with_a_wrong_command_gets_half_the_facts() -> None:
 
 
 def test_a_refusal_is_right_or_wrong_by_the_question() -> None:
-    said = nothing_found(["handbook"])
+    said = refuse(["handbook"]).answer.text
     assert measure(QUESTION, said, [], "stop")["measures"]["wrongly_refused"] == 1.0
     right = measure(UNANSWERABLE, said, [], "stop")["measures"]
     assert (

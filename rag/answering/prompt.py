@@ -12,11 +12,10 @@ from __future__ import annotations
 
 import re
 import unicodedata
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 
 from rag.documents import Hit, describe_place
-from rag.search.missing import Misnamed, Missing
 
 SYSTEM = "You are a chip-design assistant. Answer the question using only the context."
 RULES = (
@@ -28,14 +27,6 @@ ZERO_WIDTH_SPACE = "\u200b"
 # dashes, fullwidth, tag.
 TILDES = "~\u02dc\u02f7\u2053\u223c\u223d\u223f\u301c\u3030\uff5e\U000e007e"
 CUT_MARK = "[... the passage goes on]"
-NOTHING_FOUND = (
-    "I found nothing about this in the indexed documents ({collections}), so I do not answer from memory. {missing}"
-    "Ask with the name of the command, option or message, or add documents that cover it."
-)
-MISNAMED = "No passage holds `{name}`; is it {near} that you mean? "
-MISSING = '`{name}` stands in "{place}", but no passage that names it speaks of {words}. '
-
-DENIAL = "The indexed documents give "  # the beginning of a denial (rag.answering.unknown_options)
 
 
 @dataclass(frozen=True, slots=True)
@@ -45,18 +36,6 @@ class Prompt:
     system: str
     user: str
     hits: tuple[Hit, ...]
-
-
-def nothing_found(collections: Iterable[str], missing: Misnamed | Missing | None = None) -> str:
-    """The answer when the search returned no hit; it names what was searched and, where known, what is missing."""
-    described = ""
-    if isinstance(missing, Misnamed):
-        described = MISNAMED.format(name=missing.name, near=" or ".join(f"`{name}`" for name in missing.near))
-    elif missing:
-        chunk = missing.chunk
-        place = " ".join(f"{chunk.collection} > {describe_place(chunk.title, chunk.heading_path)}".split())
-        described = MISSING.format(name=missing.name, place=place, words=", ".join(missing.words))
-    return NOTHING_FOUND.format(collections=", ".join(sorted(collections)) or "none", missing=described)
 
 
 def defuse(text: str, special_tokens: Sequence[str]) -> str:

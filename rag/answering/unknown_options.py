@@ -19,12 +19,12 @@ from typing import Protocol
 
 from rag.answering.citations import Citation
 from rag.answering.names import find_names
-from rag.answering.prompt import DENIAL
 from rag.answering.wording import QuotedAnswer, name_place
 from rag.documents import Chunk, Hit
 from rag.index.bm25 import tokenize
 from rag.reference.cards import Command, Place, Reference
 
+DENIAL = "The indexed documents give "  # the beginning of every denial
 PASSAGES_SHOWN = 4  # of a command; the tables of options of a long manual are cut into several
 OPTIONS_SHOWN = 40  # of a command; Verilator has two hundred
 _COMMAND = re.compile(r"(?<![\w-])[A-Za-z]\w*(?:::\w+)*")  # any word that may be one

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from typing import Literal
 
 from rag.answering.units import NO_END
-from rag.passages import FENCE, closes_fence
+from rag.passages import FENCE, MARKER, closes_fence
 
 PartKind = Literal["sentence", "item", "row", "heading", "code"]
 
@@ -28,7 +28,7 @@ _STOP = re.compile(r"[.!?][\"')\]`*]*(?: ?\[\d[\d,; ]{0,12}\])*(?=\s+(?:[A-Z\d`\
 # Up to the last character that cannot stand between a stop and the next sentence. Once another character has come, the
 # stops before it are decided.
 _DECIDED = re.compile(r".*[^\"')\]`*\[\d,;\s](?=.)", re.DOTALL)
-_MARKER = re.compile(r"(?:[-*+]|\(?\w{1,3}[.)])\s+")  # of a list item
+_MARKER = re.compile(MARKER)
 _HEADING = re.compile(r"#{1,6}\s.*|(?:\*\*|__)[^*_\n]{1,120}(?:\*\*|__):?|(?:\*\*|__)[^*_\n]{1,120}:(?:\*\*|__)")
 
 _OPEN_HEADING = re.compile(r"(?:\*\*|__)[^*_\n]{0,120}[*_]{0,2}:?\s*")  # what more text can make one in bold

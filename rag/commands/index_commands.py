@@ -164,7 +164,7 @@ def _search(
 ) -> None:
     from rich.console import Console
 
-    from rag.answering.prompt import nothing_found
+    from rag.answering.refusal import refuse
     from rag.commands.hit_view import print_hits
     from rag.search.retriever import Retriever
 
@@ -178,7 +178,7 @@ def _search(
     elif hits:
         print_hits(query, hits, Console(file=sys.stdout))
     else:
-        sys.stdout.write(printable(nothing_found(retriever.collections, retriever.missing(query))) + "\n")
+        sys.stdout.write(printable(refuse(retriever.collections, retriever.missing(query)).answer.text) + "\n")
 
 
 def _hit_as_dict(hit: Hit) -> dict[str, Any]:

@@ -11,10 +11,11 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
 
-from rag.documents import Chunk
+from rag.documents import Chunk, searchable_text
 from rag.embedding.passage_reader import UNREAD, PassageReader, Reading
 from rag.index.bm25 import content_terms, find_names, find_tokens, is_identifier, tokenize
 from rag.index.generation import Index
+from rag.search.asked_kinds import Kind, find_kind
 from rag.search.eda_tools import Names, named_eda_tools
 from rag.search.query import without_design
 from rag.search.ranking import Ranked, Ranker
@@ -54,12 +55,28 @@ class Judge:
         """Whether the relevance reaches `min_relevance`, or a passage explains what the question wants explained.
 
         Where nothing is read, it is also enough that the question names what the reference describes, and nothing
-        unknown.
+        unknown. Nothing is enough where passages lack the kind of thing that is asked for.
         """
         if any(ranked.defines for ranked in ranking):
             return True
+        if self.find_lacking(query, ranking):
+            return False
         is_relevant = self.find_relevance(query, ranking) >= self._settings.min_relevance
         return is_relevant or (not self.reads and self._describes(query))
+
+    def find_lacking(self, query: str, ranking: Sequence[Ranked]) -> Kind | None:
+        """The kind of thing that the question asks for, and that none of its first passages gives; None: all is there.
+
+        Where passages hold an exact name of the question, only those with the rarest of them count.
+        """
+        kind = find_kind(query)
+        if kind is None:
+            return None
+        rows = [ranked.row for ranked in ranking[:HITS_READ]]
+        with_name = [self._index.bm25.rows_with(name).intersection(rows) for name in find_names(query)]
+        counted = min(filter(None, with_name), key=len, default=rows)
+        is_given = any(kind.is_given_in(searchable_text(self._index.chunks[row])) for row in counted)
+        return None if is_given else kind
 
     def find_relevance(self, query: str, ranking: Sequence[Ranked]) -> float:
         """The probability that the index answers.

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -276,13 +276,17 @@ class Retriever:
         return self._judge.find_evidence(query, self._ranker.rank(query), by_token=by_token, is_read=is_read)
 
     def missing(self, query: str) -> Misnamed | Missing | None:
-        """A name of the question that is spelled nearly as one that is described, or a known one with missing words.
+        """A name of the question that is spelled nearly as one that is described, or a known one and what it lacks.
 
         None where there is no such. Raises EmptyQuery, IndexCorrupt.
         """
-        query = without_design(self.clean(query))
-        misnamed = find_misnamed(query, self._index.bm25, self.reference)
-        return misnamed or find_missing(query, self._index.bm25, self._index.chunks)
+        cleaned = self.clean(query)
+        query = without_design(cleaned)
+        if misnamed := find_misnamed(query, self._index.bm25, self.reference):
+            return misnamed
+        missing = find_missing(query, self._index.bm25, self._index.chunks, most_with_rare_name(self.chunk_count))
+        lacking = self._judge.find_lacking(cleaned, self._ranker.rank(cleaned)) if missing else None
+        return replace(missing, words=(lacking.name,)) if missing and lacking else missing
 
     def relevance(self, query: str) -> float:
         """The probability that the index answers the question, by which `search` decides.

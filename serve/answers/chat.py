@@ -13,7 +13,8 @@ from typing import Any, Literal, Protocol
 
 from rag.answering.evidence import Comparer, Quote, select_quotes
 from rag.answering.option_list import list_options
-from rag.answering.prompt import build_prompt, defuse, nothing_found
+from rag.answering.prompt import build_prompt, defuse
+from rag.answering.refusal import refuse
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
@@ -183,7 +184,8 @@ def ground(
             return _guided(_capped(asked, max_model_len), request, retriever, settings)
         if model_leads(request) or holds_more_than_text(request.messages[-1]):
             return _capped(asked, max_model_len)
-        return replace(asked, answer=nothing_found(names or retriever.collections, missing), mode=mode)
+        refusal = refuse(names or retriever.collections, missing)
+        return replace(asked, hits=refusal.hits, answer=refusal.answer.text, quoted=refusal.answer, mode=mode)
     if quotes and mode == "quote":
         return _answer_in_quotes(asked, quotes, hits, top_k)
 

@@ -12,7 +12,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from typing import Any
 
-from rag.answering.prompt import nothing_found
+from rag.answering.refusal import refuse
 from rag.answering.unknown_options import deny, find_unknown_option
 from rag.documents import Hit
 from rag.errors import CollectionUnknown, EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
@@ -74,7 +74,7 @@ def search_passages(query: str, retriever: Searcher, top_k: int, names: Sequence
         missing = None if hits else retriever.missing(asked)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
-    return Found(asked, tuple(hits), None if hits else nothing_found(names or retriever.collections, missing))
+    return Found(asked, tuple(hits), None if hits else refuse(names or retriever.collections, missing).answer.text)
 
 
 def found_object(

@@ -110,7 +110,7 @@ async def ask(gateway: Gateway, chat: ChatRequest, is_long: bool, retrieval_head
         chat, grounded, describe = await gateway.slots.run(work, is_long)
     if grounded.query is not None:
         gateway.metrics.searches.labels(
-            "none" if not grounded.hits else "fallback" if grounded.fallback else "question"
+            "none" if grounded.refused or not grounded.hits else "fallback" if grounded.fallback else "question"
         ).inc()
     if grounded.refused:
         gateway.metrics.nothing_found.inc()

@@ -16,7 +16,8 @@ from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 from rag.answering.names import BULLET, FILE_SUFFIXES
-from rag.answering.prompt import DENIAL, NOTHING_FOUND
+from rag.answering.refusal import NOTHING_FOUND
+from rag.answering.unknown_options import DENIAL
 from serve.evaluation.answers.answer_questions import AnswerQuestion, Pattern
 from serve.evaluation.qa.qa_measures import corpus_names, drop_last_word
 
@@ -28,7 +29,6 @@ MEASURES = (COMPLETE, FACTS, FORBIDDEN, RIGHTLY_REFUSED, WRONGLY_REFUSED, LOOPS,
 LOOP_WORDS = 6  # shorter sequences ("the default value is 0") recur in good answers too
 LOOP_TIMES = 3  # twice may be emphasis
 
-_OUR_REFUSAL = NOTHING_FOUND.partition("{")[0].rstrip(" (")
 _SUBJECT = r"(?:context|passages?|documents?|documentation)"
 _MODELS_REFUSAL = re.compile(
     rf"\b{_SUBJECT}\b[^.\n]{{0,40}}\b(?:do|does|did)(?: not|n't|n’t) "
@@ -59,7 +59,7 @@ def is_refusal(answer: str) -> bool:
     """
     text = answer.strip()
     first = _FIRST_SENTENCE.match(text)
-    return text.startswith((_OUR_REFUSAL, f"{DENIAL}`")) or bool(first and _MODELS_REFUSAL.search(first.group()))
+    return text.startswith((NOTHING_FOUND, f"{DENIAL}`")) or bool(first and _MODELS_REFUSAL.search(first.group()))
 
 
 def missing_facts(question: AnswerQuestion, answer: str) -> list[tuple[Pattern, ...]]:

@@ -11,7 +11,7 @@ import time
 from collections.abc import Sequence
 
 from rag.answering.evidence import Comparer, select_quotes
-from rag.answering.prompt import nothing_found
+from rag.answering.refusal import refuse
 from rag.answering.wording import word_quotes
 from rag.documents import Hit, describe_place, hash_text
 from rag.progress import Show
@@ -32,7 +32,7 @@ def quote_answers(
     for number, (question, found) in enumerate(zip(questions, hits, strict=True), start=1):
         begun = time.perf_counter()
         quotes = select_quotes(retrieval_query([question.text]), found, comparer) if found else []
-        text = word_quotes(quotes, found).text if quotes else nothing_found(collections)
+        text = word_quotes(quotes, found).text if quotes else refuse(collections).answer.text
         latency_ms = (time.perf_counter() - begun) * 1000
 
         places = tuple(describe_place(hit.chunk.title, hit.chunk.heading_path) for hit in found)

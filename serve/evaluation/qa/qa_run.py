@@ -15,7 +15,7 @@ from importlib import metadata
 from pathlib import Path
 from typing import Any
 
-from rag.answering.prompt import nothing_found
+from rag.answering.refusal import refuse
 from rag.answering.token_budget import Budget, Counter, find_counter, load_counter
 from rag.command_line import describe_file
 from rag.documents import Chunk, Hit, describe_place, make_chunk, searchable_text
@@ -237,7 +237,7 @@ def _ask(
     open_prompts = [prompt for prompt in prompts if prompt.number not in file.rows]
     for prompt in open_prompts:
         if prompt.messages is None:
-            file.keep(asdict(_make_answer(prompt, nothing_found(collections))))
+            file.keep(asdict(_make_answer(prompt, refuse(collections).answer.text)))
 
     def keep(number: int, reply: Reply) -> None:
         """Keep an answer and show the progress."""
