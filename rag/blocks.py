@@ -168,6 +168,13 @@ def squeeze_table(text: str) -> str:
     )
 
 
+def join_heads(rows: Sequence[Sequence[str]]) -> list[str]:
+    """The rows of a table's head as one: what stands over a column, from the top, each name once."""
+    return [
+        " ".join(dict.fromkeys(filter(None, map(str.strip, column)))) for column in zip_longest(*rows, fillvalue="")
+    ]
+
+
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:
     """Rows of cells as a Markdown table with the first row as its header.
 

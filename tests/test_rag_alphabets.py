@@ -5,7 +5,7 @@ from __future__ import annotations
 import time
 
 from rag.alphabets import guess_alphabet
-from rag.formats.encodings import read_text
+from rag.encodings import read_text
 from tests.rows import for_each
 
 WESTERN = [

@@ -66,6 +66,42 @@ def shape(parsed: Parsed) -> list[tuple[str, tuple[str, ...], str]]:
     return [(block.kind, block.heading_path, block.text) for block in parsed.blocks]
 
 
+@for_each(
+    ("html", "title", "paths"),
+    [
+        ("<p><font size=+2><b>Flow</b></font></p><p>Run it.</p><p><b>Options</b><p>-x", "Flow", [(), ("Options",)]),
+        ("<table><tr><td><B>SETPATH</B></td></tr></table><p>Sets a path.", "SETPATH", [("SETPATH",)]),
+        ("<p class=MsoTitle>Flow</p><p class=MsoToc1>Steps 3</p><p><b>Steps</b></p><p>One.", "Flow", [("Steps",)]),
+        ("<h2>Real</h2><p><b>Bold</b></p><p>Text.", "Real", [("Real",), ("Real",)]),
+        ("<p><b>Do not run this.</b></p><p>Text.", "", [(), ()]),
+        ("<p><b>Note</b> that it runs.</p>", "", [()]),
+    ],
+)
+def test_lines_of_bold_letters_are_headings_where_a_page_has_none(
+    html: str, title: str, paths: list[tuple[str, ...]]
+) -> None:
+    parsed = parse_html(f"<html><body>{html}</body></html>".encode())
+    assert (parsed.title, [block.heading_path for block in parsed.blocks]) == (title, paths)
+
+
+@for_each(
+    "ways",
+    [
+        '<a href=n><img alt="next"></a> <img alt="up"><br><b>Next:</b> <a href=n>Skew</a> <b>Up:</b> <a>Manual</a>',
+        "<p>Next: <a href=a>Skew</a>, Previous: <a href=b>Nets</a>, Up: <a href=c>Top</a> [<a href=d>Contents</a>]</p>",
+    ],
+)
+def test_ways_to_the_next_page_are_no_text(ways: str) -> None:
+    parsed = parse_html(f"<body>{ways}<h1>Clock trees</h1><p>Balanced.</p></body>".encode())
+    assert [block.text for block in parsed.blocks] == ["Balanced."]
+
+
+def test_each_of_several_definitions_stands_under_its_term_once() -> None:
+    parsed = parse_html(b"<dl><dt>-a<dt>-b<dd>All.<dd>Twice.<dt>-c<dd>One.</dl>")
+    shown = [(block.heading_path, block.text) for block in parsed.blocks]
+    assert shown == [(("-a, -b",), "All."), (("-a, -b",), "Twice."), (("-c",), "One.")]
+
+
 def test_a_sphinx_page_gives_its_content_and_nothing_around_it() -> None:
     parsed = parse_html(SPHINX.encode())
     assert parsed.title == "proc - translate processes"

@@ -12,7 +12,16 @@ import re
 from collections.abc import Iterator
 from itertools import zip_longest
 
-from rag.blocks import MAX_HEADING_CHARACTERS, Block, Parsed, cut_heading, dedent_lines, fence_code, pipe_table
+from rag.blocks import (
+    MAX_HEADING_CHARACTERS,
+    Block,
+    Parsed,
+    cut_heading,
+    dedent_lines,
+    fence_code,
+    join_heads,
+    pipe_table,
+)
 
 _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")  # of a terminal, and its other commands
 PIECE_LINES = 40  # of running output without blank lines
@@ -242,5 +251,4 @@ def _read_bars(lines: list[str]) -> list[list[str]]:
             heads = len(rows)
     if not 1 < heads <= _MOST_HEADS or heads == len(rows):
         return rows
-    head = [" ".join(filter(None, map(str.strip, column))) for column in zip_longest(*rows[:heads], fillvalue="")]
-    return [head, *rows[heads:]]
+    return [join_heads(rows[:heads]), *rows[heads:]]

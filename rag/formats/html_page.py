@@ -11,13 +11,13 @@ from __future__ import annotations
 import codecs
 import re
 from dataclasses import replace
-from itertools import zip_longest
 from typing import TYPE_CHECKING
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, name_definition, pipe_table
+from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, join_heads, name_definition, pipe_table
+from rag.encodings import read_text
 from rag.errors import ParseFailed
-from rag.formats.encodings import read_text
-from rag.raised import Place, mark_raised, write_raised
+from rag.formats.page_tree import BLOCK_TAGS, HEADINGS, is_signpost_text, prepare_tree, squeeze
+from rag.raised import Place, mark_raised
 
 if TYPE_CHECKING:
     from lxml.html import HtmlElement
@@ -31,49 +31,7 @@ _MAIN = (
     "//article",
     "//body",
 )
-_DROPPED_TAGS = frozenset(
-    """
-    script style noscript noframes template svg iframe object nav footer form button select textarea head title
-    """.split()
-)
-_DROPPED_ROLES = frozenset({"navigation", "banner", "contentinfo", "search", "complementary"})
-# Class and id names of what surrounds the text: Sphinx and its themes, MkDocs, Docusaurus, Confluence, Doxygen.
-_DROPPED_NAMES = frozenset(
-    """
-    sidebar sphinxsidebar related toctree-wrapper contents-local localtoc toc breadcrumb breadcrumbs wy-breadcrumbs
-    breadcrumb-section headerlink hash-link anchor-link footer navbar nav navigation menu edit-this-page edit-link
-    theme-edit-this-page page-metadata prev-next-area prev-next-footer rst-footer-buttons bd-sidebar-primary
-    bd-sidebar-secondary wy-nav-side md-sidebar md-source-file page-actions comments-section
-    likes-and-labels-container skip-link skip-to-content visually-hidden sr-only copybtn navpath header-article
-    linenos linenodiv logo site-logo masthead
-    """.split()
-)
-_EDIT_LINK = re.compile(
-    r"\W*(?:edit|improve|view|show|suggest edits?)\b.{0,20}\b(?:page|source|on (?:github|gitlab|bitbucket))\W*",
-    re.IGNORECASE,
-)
-_MAX_SIGNPOST = 200  # characters
-# When a page was changed, or whose it is
-_CHANGED = re.compile(
-    r"(?=.*\d)(?:(?:page |document )?last (?:updated|modified|changed|revised|edited)\b.{0,60}"
-    r"|(?:updated|modified|revised|generated)(?: on|:)\s.{0,40}\b(?:19|20)\d\d\b.{0,20}"
-    r"|(?:copyright\b|©|\(c\)).{0,30}\b(?:19|20)\d\d\b.{0,150})",
-    re.IGNORECASE,
-)
-_TRAIL = re.compile(r"\s*(?:[»›>|/·]|::)\s*")
-_WAY = re.compile(
-    r"\W*(?:(?:return|back|go)(?: to)?(?: the)? .{1,40}|(?:previous|prev|next|up): .{1,80}|"
-    r"previous|prev|next|up|top|home|index|contents|"
-    r"table of contents|main(?: page)?)\W*",
-    re.IGNORECASE,
-)
-_BLOCK_TAGS = frozenset(
-    """
-    address article blockquote body center dd details div dl dt fieldset figcaption figure h1 h2 h3 h4 h5 h6 header hr
-    html li main ol p pre section summary table tbody td th thead tr ul
-    """.split()
-)
-_PARTED = _BLOCK_TAGS | {"br"}  # these begin on a line of their own
+_PARTED = BLOCK_TAGS | {"br"}  # these begin on a line of their own
 _CODE_TAGS = frozenset({"code", "tt", "kbd", "samp"})
 _STRUCK_TAGS = frozenset({"del", "s", "strike"})  # between the marks of Markdown, as what is gone
 _RAISED_TAGS: dict[str, Place] = {"sup": "raised", "sub": "lowered"}
@@ -118,22 +76,13 @@ def check_tags(content: bytes) -> None:
 
 def read_tree(root: HtmlElement, page_title: str) -> Parsed:
     """The title and the blocks of a page that was parsed to a tree; `page_title` is what its head calls it."""
-    leave_out(root)
-    for term in root.xpath("//dt//dt"):  # of old pages, in which no term is closed
-        outer = term.xpath("ancestor::dt[last()]")[0]
-        outer.addnext(term)
+    prepare_tree(root)
     reader = _PageReader()
     reader.read(next((found for path in _MAIN for found in root.xpath(path)[:1] if found.text_content().strip()), root))
     blocks = tuple(block for block in reader.blocks if block.text.strip())
     first = reader.headings.title or ""
     title = reader.main_heading or (first if reader.has_logo else "") or page_title or first
     return Parsed(title, blocks or reader.headings.as_blocks())
-
-
-def leave_out(root: HtmlElement) -> None:
-    """Take out what is not the page's text: navigation, scripts, forms, signposts."""
-    _drop_surroundings(root)
-    _drop_signposts(root)
 
 
 def _find_encoding(content: bytes) -> tuple[bytes, str | None, str]:
@@ -158,90 +107,6 @@ def _is_utf8(content: bytes) -> bool:
     return True
 
 
-def _drop_surroundings(root: HtmlElement) -> None:
-    """Take out what surrounds the page's text, but keep the text that follows each such element."""
-    dropped = [
-        element
-        for element in root.iter()
-        if isinstance(element.tag, str) and element.getparent() is not None and _is_surrounding(element)
-    ]
-    for element in dropped:
-        if element.getparent() is not None:
-            element.drop_tree()
-
-
-def _is_surrounding(element: HtmlElement) -> bool:
-    if element.tag in _DROPPED_TAGS or element.get("role") in _DROPPED_ROLES or element.get("hidden") is not None:
-        return True
-    names = f"{element.get('class', '')} {element.get('id', '')}".lower().split()
-    if element.tag not in ("html", "body", "main") and not _DROPPED_NAMES.isdisjoint(names):
-        return True
-    return element.tag == "a" and len(element) < 4 and bool(_EDIT_LINK.fullmatch(element.text_content().strip()[:80]))
-
-
-def _drop_signposts(root: HtmlElement) -> None:
-    """Take out what only leads through a site: trails of links, lists of a page's own parts, when it was changed,
-    whose it is.
-    """
-    seen_heading = False
-    for element in list(root.iter("h1", "h2", "h3", "p", "div", "center", "address", "ul", "ol", "table")):
-        if element.tag in ("h1", "h2", "h3"):
-            seen_heading |= bool(element.text_content().strip())
-        elif element.tag in ("ul", "ol"):
-            if _is_contents(element):
-                element.drop_tree()
-        elif element.tag == "table":
-            if _leads_on(element):
-                element.drop_tree()
-        elif not _holds_parts(element) and _is_signpost(element, seen_heading) and element.getparent() is not None:
-            element.drop_tree()
-
-
-def _holds_parts(element: HtmlElement) -> bool:
-    return next(element.iterdescendants(*_BLOCK_TAGS), None) is not None
-
-
-def _is_contents(element: HtmlElement) -> bool:
-    """Whether a list holds nothing but links to parts of its own page."""
-    items = list(element.iter("li"))
-    links = list(element.iter("a"))
-    return (
-        len(items) >= 3
-        and len(links) >= len(items)
-        and all(link.get("href", "").startswith("#") for link in links)
-        and "".join(element.text_content().split()) == "".join("".join(map(_text_content, links)).split())
-    )
-
-
-def _leads_on(table: HtmlElement) -> bool:
-    """Whether a table holds nothing but the ways to other pages ("Prev", "Contents", "Next")."""
-    links = [_squeeze(link.text_content()) for link in table.iter("a")]
-    text = "".join(_squeeze(table.text_content()).split())
-    return (
-        bool(text) and "".join("".join(links).split()) == text and all(_WAY.fullmatch(link) for link in links if link)
-    )
-
-
-def _text_content(element: HtmlElement) -> str:
-    return str(element.text_content())
-
-
-def _is_signpost(element: HtmlElement, seen_heading: bool) -> bool:
-    """Whether a paragraph is a trail ("Main » Manual » Rules"), a way back, or a date of change."""
-    text = _squeeze(element.text_content())
-    if not text or len(text) > _MAX_SIGNPOST:
-        return False
-    if _CHANGED.fullmatch(text):
-        return True
-
-    links = [_squeeze(link.text_content()) for link in element.iter("a")]
-    crumbs = [crumb.strip() for crumb in _TRAIL.split(text)]
-    if len(crumbs) > 1 and links == [crumb for crumb in crumbs if crumb in links] and len(links) >= len(crumbs) - 1:
-        return not seen_heading or all(_WAY.fullmatch(link) for link in links)
-    is_links = bool(links) and "".join("".join(links).split()) == "".join(text.split())
-    return is_links and all(_WAY.fullmatch(link) for link in links)
-
-
 class _PageReader:
     """Walks a tree and collects `blocks`. One instance per page."""
 
@@ -256,7 +121,7 @@ class _PageReader:
     def read(self, element: HtmlElement, depth: int = 0) -> None:
         """Read an element's children: runs of inline ones become paragraphs, the others are read by their kind."""
         if depth > _MAX_DEPTH:
-            self._add("prose", _squeeze(element.text_content()))
+            self._add("prose", squeeze(element.text_content()))
             return
         inline = [element.text or ""]
         for child in element:
@@ -269,9 +134,9 @@ class _PageReader:
         self._flush(inline)
 
     def _flush(self, inline: list[str]) -> None:
-        text = _squeeze("".join(inline))
+        text = squeeze("".join(inline))
         inline.clear()
-        if len(text) > _MAX_SIGNPOST or not _CHANGED.fullmatch(text):  # a date of change that no element holds alone
+        if not is_signpost_text(text):
             self._add("prose", text)
 
     def _read_block(self, element: HtmlElement, depth: int) -> None:
@@ -280,11 +145,11 @@ class _PageReader:
 
         if tag == "h1" and not element.text_content().strip() and next(element.iter("img"), None) is not None:
             self.has_logo = True
-        elif tag in ("h1", "h2", "h3", "h4", "h5", "h6"):
+        elif tag in HEADINGS:
             self._objects = ()
             is_first = self.headings.title is None
             whole = self.headings.enter(
-                int(tag[1]), _squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip()
+                int(tag[1]), squeeze(inline_text(element)).replace("`", "").rstrip("¶#").strip()
             )
             self._add("prose", whole)
             if is_first and tag == "h1":
@@ -292,7 +157,7 @@ class _PageReader:
         elif tag == "pre":
             self._add_code(element)
         elif tag == "table" and not _is_layout(element):
-            self._add("prose", " ".join(_squeeze(inline_text(caption)) for caption in element.iterchildren("caption")))
+            self._add("prose", " ".join(squeeze(inline_text(caption)) for caption in element.iterchildren("caption")))
             self._add("table", pipe_table(_read_rows(element)))
         elif tag in ("ul", "ol") and not any(
             child.tag in ("pre", "table", "h1", "h2", "h3", "h4", "dl") for child in element.iter()
@@ -301,7 +166,7 @@ class _PageReader:
         elif tag == "dl":
             self._read_definitions(element, depth)
         elif "admonition-title" in classes:
-            self._label = _squeeze(inline_text(element)).rstrip(":") + ": "
+            self._label = squeeze(inline_text(element)).rstrip(":") + ": "
         else:
             self.read(element, depth)
 
@@ -312,11 +177,12 @@ class _PageReader:
         """
         outer, terms = self._objects, list[str]()
         bare: list[str] = []  # terms that nothing defines
+        heading = ""
         for child in element.iter("dt", "dd"):
             if child.getparent() is not element and child.getparent().getparent() is not element:  # of an inner list
                 continue
             if child.tag == "dt":
-                terms.append(_squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
+                terms.append(squeeze(inline_text(child)).replace("`", "").rstrip("¶#").strip())
                 continue
             if not child.text_content().strip() and next(child.iter("img"), None) is None:
                 bare += terms
@@ -324,7 +190,7 @@ class _PageReader:
                 continue
             self._objects = outer
             self._add_terms(bare)
-            heading, whole = name_definition(terms)
+            heading, whole = name_definition(terms) if terms else (heading, "")  # of several definitions
             self._objects = (*outer, heading) if heading else outer
             bare, terms = [], []
             self._add("prose", whole)
@@ -360,8 +226,8 @@ def _holds_blocks(element: HtmlElement) -> bool:
     """Whether an element is a block or contains one (a link around a heading, a span around a table)."""
     if not isinstance(element.tag, str):
         return False
-    return element.tag in _BLOCK_TAGS or (
-        len(element) > 0 and next(element.iterdescendants(*_BLOCK_TAGS), None) is not None
+    return element.tag in BLOCK_TAGS or (
+        len(element) > 0 and next(element.iterdescendants(*BLOCK_TAGS), None) is not None
     )
 
 
@@ -391,7 +257,7 @@ def inline_text(element: HtmlElement) -> str:
                 parts.append("`" if code_depth == 1 else "")
                 code_depth -= 1
             parts.append("~~" if item.tag in _STRUCK_TAGS else ")" if item.tag == "rt" else "")
-            parts.append("\n" if item.tag in _BLOCK_TAGS else "")
+            parts.append("\n" if item.tag in BLOCK_TAGS else "")
             parts.append("" if item is element else item.tail or "")
     return "".join(parts).replace("``", "").replace("~~~~", "")
 
@@ -407,10 +273,6 @@ def _events(element: HtmlElement) -> list[tuple[str, HtmlElement]]:
     from lxml import etree
 
     return list(etree.iterwalk(element, events=("start", "end")))
-
-
-def _squeeze(text: str) -> str:
-    return " ".join(write_raised(text).split())
 
 
 def _is_layout(table: HtmlElement) -> bool:
@@ -435,7 +297,7 @@ def _read_rows(table: HtmlElement) -> list[list[str]]:
         below = {column: (more - 1, text) for column, (more, text) in above.items() if more > 1}
         for cell in row.iterchildren("td", "th"):
             _go_on(cells, above)
-            text = _squeeze(inline_text(cell))
+            text = squeeze(inline_text(cell))
             width, height = (_read_span(cell, name) for name in ("colspan", "rowspan"))
             for shown in (text, *[text if in_head else ""] * (width - 1)):
                 if height > 1:
@@ -446,7 +308,7 @@ def _read_rows(table: HtmlElement) -> list[list[str]]:
         if any(cells):
             rows.append(cells)
             heads += in_head
-    return [_join_heads(rows[:heads]), *rows[heads:]] if heads > 1 else rows
+    return [join_heads(rows[:heads]), *rows[heads:]] if heads > 1 else rows
 
 
 def _read_span(cell: HtmlElement, name: str) -> int:
@@ -459,12 +321,6 @@ def _go_on(cells: list[str], above: dict[int, tuple[int, str]]) -> None:
     """Append the cells of the rows above that go on at this place."""
     while len(cells) in above:
         cells.append(above[len(cells)][1])
-
-
-def _join_heads(rows: list[list[str]]) -> list[str]:
-    """The rows of a head as one: what stands over a column, from the top."""
-    columns = zip_longest(*rows, fillvalue="")
-    return [" ".join(dict.fromkeys(filter(None, column))) for column in columns]
 
 
 def _list_depth(item: HtmlElement, outermost: HtmlElement) -> int:
@@ -499,11 +355,11 @@ def _list_lines(element: HtmlElement) -> list[str]:
                 ""
                 if child.tag in ("ul", "ol")
                 else f" {inline_text(child)} "
-                if child.tag in _BLOCK_TAGS
+                if child.tag in BLOCK_TAGS
                 else inline_text(child)
             )
             own.append(child.tail or "")
 
-        if text := _squeeze("".join(own)):
+        if text := squeeze("".join(own)):
             lines.append(f"{'  ' * (depth - 1)}{mark} {text}")
     return lines

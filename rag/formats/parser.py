@@ -22,9 +22,9 @@ from rag.design.protected import hide_armour
 from rag.design.reports import parse_report
 from rag.design.settings_files import parse_json, parse_settings
 from rag.documents import Document
+from rag.encodings import read_text
 from rag.formats.csv_table import parse_csv
 from rag.formats.decks import parse_deck, parse_technology
-from rag.formats.encodings import read_text
 from rag.formats.html_page import parse_html
 from rag.formats.includes import ReadText, expand_includes
 from rag.formats.manpage import parse_man

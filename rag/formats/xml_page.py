@@ -13,8 +13,8 @@ from dataclasses import replace
 from typing import TYPE_CHECKING, Any
 
 from rag.blocks import Parsed
+from rag.encodings import read_text
 from rag.errors import ParseFailed
-from rag.formats.encodings import read_text
 from rag.formats.html_page import check_tags, read_tree
 
 if TYPE_CHECKING:

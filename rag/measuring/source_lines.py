@@ -21,7 +21,7 @@ from io import BytesIO
 from typing import Any
 
 from rag.design.protected import hide_armour, hide_encrypted
-from rag.formats.encodings import read_text
+from rag.encodings import read_text
 from rag.formats.parser import format_of
 
 _COMMENT = re.compile(r"\s*\.\.(?:\s+(?![\[_|])(?![\w:.+-]+::).*)?$")  # of reStructuredText
@@ -43,6 +43,7 @@ _MARKUP = {
     "shell": re.compile(r"#!"),
     "Python": re.compile(r"#!|#.{0,50}coding[:=]"),
     "Perl": re.compile(r"#!|=[a-z]\w*"),
+    "SPICE": re.compile(r"\s*(?:\.endl|endsection)\b", re.IGNORECASE),  # the heading says which section it was
     "Tcl": re.compile(r"#!"),
     "technology file": re.compile(r"[a-z]\w*$|\s*\)+\s*(?:;.*)?$|\s*\w+\s*\(\s*(?:;.*)?$"),
     "report": re.compile(r"(?:.*%\||1$)"),
@@ -98,7 +99,8 @@ def read_lines(name: str, content: bytes) -> Iterator[SourceLine]:
         return (SourceLine(line, "data that is not kept") for line in text.splitlines())
     if kind in _ENCRYPTED:
         shown = set(hide_encrypted(hide_armour(text), _ENCRYPTED[kind]).splitlines())
-        return (SourceLine(line, "" if line in shown else "encrypted parts") for line in text.splitlines())
+        lines = _lines_of_text(text, kind)
+        return (line if line.text in shown else SourceLine(line.text, "encrypted parts") for line in lines)
     return _lines_of_text(text, kind)
 
 
@@ -142,7 +144,7 @@ def _lines_of_page(text: str) -> Iterator[SourceLine]:
     """The texts of a page; those in its navigation, scripts and forms are left out."""
     from lxml import html
 
-    from rag.formats.html_page import leave_out
+    from rag.formats.page_tree import leave_out
 
     text = re.sub(r"^\s*<\?xml[^>]*\?>|(?s:<(draft-comment|remark|indexterm)\b.*?</\1>)", "", text)
     root = html.document_fromstring(text.encode(), parser=html.HTMLParser(encoding="utf-8"))

@@ -24,8 +24,8 @@ from pathlib import Path, PurePosixPath
 from rag.ahead import map_in_threads
 from rag.blocks import Parsed
 from rag.documents import Document, Skipped
+from rag.encodings import read_text
 from rag.errors import ArchiveUnsafe, ParseFailed, SourceUnusable, reason_of
-from rag.formats.encodings import read_text
 from rag.formats.parser import Format, format_of
 from rag.settings import RagSettings
 from rag.sources.account import HELD, describe_unread, find_held, join_types

@@ -1,4 +1,4 @@
-"""rag.formats.encodings: texts in the encodings of old editors and spreadsheets, and what is no text."""
+"""rag.encodings: texts in the encodings of old editors and spreadsheets, and what is no text."""
 
 from __future__ import annotations
 
@@ -8,8 +8,8 @@ import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
+from rag.encodings import SAMPLE_BYTES, Decoded, read_text
 from rag.errors import ParseFailed
-from rag.formats.encodings import SAMPLE_BYTES, Decoded, read_text
 from rag.formats.html_page import parse_html
 from rag.formats.parser import read_file
 from tests.rows import for_each
