@@ -205,6 +205,7 @@ def test_answer_with_an_unreadable_hit_is_a_broken_answer() -> None:
     ("status", "code", "kind", "advice"),
     [
         (503, "engine_unavailable", EngineStarting, "Try again in 7 s"),
+        (503, "retrieval_unavailable", RequestRefused, "The gateway cannot answer this now. Try again in 7 s"),
         (504, "upstream_timeout", EngineTimeout, "took too long"),
         (502, "upstream_error", AnswerBroken, "incomplete"),
         (400, "context_length_exceeded", ContextExceeded, "Shorten it, or start a new conversation"),
@@ -277,7 +278,7 @@ def test_status_distinguishes_ready_starting_degraded_and_down() -> None:
             "starting", "Not ready yet: the engine does not answer. This line says when it is."
         )
         fake.script = Script(ready=(503, {"status": "starting", "engine": "it is loading", "answers": "quote"}))
-        assert gateway.status() == Status("starting", "Answers in quotes; for the model's words: it is loading.")
+        assert gateway.status() == Status("starting", "Answers in quotes. No model's words yet: it is loading.")
         fake.script = Script(ready=(503, {"status": "degraded", "engine": "down", "index": "ready"}))
         assert gateway.status() == Status(
             "degraded", "Not everything works, so answers may fail (engine: down; index: ready)."

@@ -16,6 +16,7 @@ from ui.errors import (
     GatewayDown,
     GatewayError,
     GatewayTimeout,
+    PastedShared,
     PastedTooLong,
     PastedUnreadable,
     PortTaken,
@@ -32,6 +33,7 @@ HOSTILE = "boom\x1b[2J\r\nsecond line\u202e"
 MADE: list[tuple[Callable[[], UiError], str]] = [
     (lambda: SettingsError("CHIPALIGN_URL", HOSTILE, "an address"), "it must be an address."),
     (EmptyQuestion, "type what you want to know."),
+    (PastedShared, "add -n to leave it alone"),
     (lambda: PastedTooLong(1_000_000), "holds more than 1 MB: give the part that matters"),
     (lambda: PastedUnreadable(HOSTILE), "give a file or a pipe"),
     (lambda: PortTaken("127.0.0.1", 8501, HOSTILE), "choose another with --port"),

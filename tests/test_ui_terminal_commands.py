@@ -125,6 +125,15 @@ def test_log_that_is_piped_in_goes_with_the_question(
         assert gateway.requests[0]["messages"] == [{"role": "user", "content": asked}]
 
 
+def test_loop_that_reads_questions_asks_each_of_them(tmp_path: Path) -> None:
+    (tmp_path / "questions").write_text("What is skew?\nWhat is slack?\n")
+    loop = f'while read -r q; do {sys.executable} -m chipalign ask -n "$q" --url "$0"; done < {tmp_path}/questions'
+    with FakeGateway() as gateway:
+        subprocess.run(["/bin/sh", "-ec", loop, gateway.url], cwd=ROOT, check=True, stdout=subprocess.DEVNULL)
+        asked = [request["messages"][0]["content"] for request in gateway.requests]
+    assert asked == ["What is skew?", "What is slack?"]
+
+
 def test_log_beyond_the_limit_is_one_line_and_exit_2(monkeypatch: pytest.MonkeyPatch, capsys: Captured) -> None:
     pipe_in(monkeypatch, "x" * (MAX_BYTES + 1))
     with FakeGateway() as gateway:

@@ -9,7 +9,7 @@ from pathlib import Path
 import pytest
 
 from tests.rows import for_each
-from ui.errors import PastedTooLong, PastedUnreadable
+from ui.errors import PastedShared, PastedTooLong, PastedUnreadable
 from ui.terminal.pasted import MAX_BYTES, join_question, read_pasted
 
 
@@ -58,6 +58,18 @@ def test_input_that_cannot_be_read_is_said(tmp_path: Path) -> None:
         pytest.raises(PastedUnreadable, match="Standard input cannot be read"),
     ):
         read_pasted(unreadable)
+
+
+def test_file_that_something_else_reads_is_left_to_it(tmp_path: Path) -> None:
+    (tmp_path / "questions").write_text("What is skew?\nWhat is slack?\n")
+    with (tmp_path / "questions").open() as shared:
+        os.read(shared.fileno(), len("What is skew?\n"))
+        with pytest.raises(PastedShared, match=r"a loop or another command has begun to read: add -n"):
+            read_pasted(shared)
+        assert os.read(shared.fileno(), 100) == b"What is slack?\n"
+        assert read_pasted(shared) == ""  # nothing is left that the other could miss
+    with (tmp_path / "questions").open() as own:
+        assert read_pasted(own) == "What is skew?\nWhat is slack?"
 
 
 @for_each(

@@ -28,6 +28,7 @@ from ui.errors import (
     GatewayError,
     GatewayTimeout,
     RequestRefused,
+    say_when,
 )
 from ui.events import AS_IT_IS, Event, Finished, Message, Rating, Wanted, read_stream_event
 from ui.settings import UiSettings
@@ -198,8 +199,11 @@ def explain_status(url: str, status: int, body: object, headers: Mapping[str, st
     message = str(envelope.get("message") or f"HTTP {status}")
     code = envelope.get("code")
 
-    if status == 503:
-        return EngineStarting(message, headers.get("retry-after"))
+    retry_after_s = headers.get("retry-after")
+    if status == 503 and code in ("engine_unavailable", None):
+        return EngineStarting(message, retry_after_s)
+    if status == 503:  # the index, the store or the gateway itself
+        return RequestRefused("The gateway cannot answer this now.", f"Try again {say_when(retry_after_s)}.", message)
     if status == 504:
         return EngineTimeout(message)
     if status == 502:
@@ -246,7 +250,7 @@ def read_status(url: str, http_status: int, body: str) -> Status:
         return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
     if state == "starting" and answer.get("answers") == "quote":
         return Status(
-            "starting", f"Answers in quotes; for the model's words: {said.get('engine', 'the model is being loaded')}."
+            "starting", f"Answers in quotes. No model's words yet: {said.get('engine', 'the model is being loaded')}."
         )
     if state == "starting":
         return Status(

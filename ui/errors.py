@@ -53,6 +53,16 @@ class PastedUnreadable(UiError):
         super().__init__(f"Standard input cannot be read ({reason}): give a file or a pipe, or </dev/null for none.")
 
 
+class PastedShared(UiError):
+    """Standard input is a file that something else has begun to read."""
+
+    def __init__(self) -> None:
+        super().__init__(
+            "Standard input is a file that a loop or another command has begun to read: add -n to leave it alone, "
+            "or give this question a file of its own, as in `chipalign ask QUESTION < run.log`."
+        )
+
+
 class PortTaken(UiError):
     """Another program already listens where the page should."""
 
@@ -86,10 +96,10 @@ class EngineStarting(GatewayError):
     """The gateway lives, but the engine behind it does not answer yet (HTTP 503)."""
 
     def __init__(self, message: str, retry_after_s: str | None) -> None:
-        when = f"in {retry_after_s} s" if retry_after_s else "in a moment"
         super().__init__(
-            f"The model's engine is not ready: it is still loading the model, or it is down. Try again {when}; "
-            f"if this lasts for many minutes, look at the engine's log. The gateway says: {message}"
+            "The model's engine is not ready: it is still loading the model, or it is down. Try again "
+            f"{say_when(retry_after_s)}; if this lasts for many minutes, look at the engine's log. Answers in quotes "
+            f"need no engine. The gateway says: {message}"
         )
 
 
@@ -171,6 +181,11 @@ class QuestionInterrupted(UiError):
 
     def __init__(self) -> None:
         super().__init__("The bot was stopped before the answer was complete: ask again in a moment.")
+
+
+def say_when(retry_after_s: str | None) -> str:
+    """When to try again, as the header Retry-After says."""
+    return f"in {retry_after_s} s" if retry_after_s else "in a moment"
 
 
 def _slack_advice(reason: str) -> str:

@@ -58,13 +58,17 @@ def ask(argv: list[str]) -> int:
     )
     option("--top-k", metavar="N", help="passages to find, from 1 to 50")
     option("--collection", action="append", default=[], metavar="NAME", help="search this one alone; may be repeated")
+    option(
+        "-n", "--no-input", action="store_true", help="leave standard input alone, as in a loop that reads questions"
+    )
     option("--sources", action="store_true", help="print the passages too, what the answer quotes marked")
     option("--json", action="store_true", help="print one JSON document: answer, refused, sources, citations and more")
     args = parser.parse_args(argv)
 
     top_k = parse_top_k("--top-k", args.top_k) if args.top_k is not None else None
     settings = _settings(args.url)
-    question = join_question(" ".join(args.question), read_pasted(sys.stdin))
+    pasted = "" if args.no_input else read_pasted(sys.stdin)
+    question = join_question(" ".join(args.question), pasted)
     if not question:
         raise EmptyQuestion
 
