@@ -148,7 +148,9 @@ FRAGMENTS = [
         "\u202e",
     ),
 ]
-_FOUND_BY_GFM = re.compile(r"(?:https?://|www\.)[-.\w]+|[-.+\w]+@[-\w]+(?:\.[-\w]+)+", re.IGNORECASE)
+_FOUND_BY_GFM = re.compile(  # a domain has a dot, and a letter at its end
+    r"(?:https?://|www\.)[-.\w]+|[-.+\w]+@[-.a-z0-9]*\.[-a-z0-9]*[a-z](?!\.?[a-z0-9])", re.IGNORECASE
+)
 _DRAWN_BY_STREAMLIT = re.compile(r":material_\w+:|:streamlit:|:smile:|(?<!\S)(?:<->|->|<-|--|>=|<=|~=)(?!\S)")
 READERS = [
     MarkdownIt("commonmark").enable(["table", "strikethrough"]),

@@ -74,6 +74,11 @@ def test_what_is_found_behind_backslashes_stands_in_code(address: str) -> None:
     assert write(["**", Text(address[:2]), Text(address[2:]), "**"]) == f"**`{address}`**"
 
 
+def test_version_of_a_collection_is_no_address() -> None:
+    assert literal("in a@2.1, a@2 and my-a@5c9e48a.") == "in a@2.1, a@2 and my-a@5c9e48a."
+    assert literal("a@2.1-rc and a@b.c_1") == "`a@2.1-rc` and `a@b.c_1`"  # GFM takes these for addresses
+
+
 def test_marks_around_an_address_are_not_part_of_it() -> None:
     assert literal('("http://h/x").') == '\\("`http://h/x`").'
 

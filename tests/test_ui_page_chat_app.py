@@ -331,6 +331,18 @@ def test_nothing_found_is_said(gateway: FakeGateway) -> None:
     assert not app.expander
 
 
+def test_refusal_is_said_once(gateway: FakeGateway) -> None:
+    gateway.script = Script(deltas=(NOTHING_FOUND,), hits=(), cited=(), refused=True)
+    app = type_question(open_page(), "q")
+    assert "No passage in the indexed documents matches" not in texts(app)
+
+
+def test_licence_that_is_not_stated_is_not_shown(gateway: FakeGateway) -> None:
+    gateway.script = Script(hits=({**HITS[0], "licence": "not stated"},), cited=(1,))
+    app = type_question(open_page(), "q")
+    assert "not stated" not in texts(app)
+
+
 def test_greeting_does_not_say_that_no_passage_matches(gateway: FakeGateway) -> None:
     gateway.script = Script(deltas=("Hello.",), hits=(), cited=(), query="")
     assert "No passage" not in texts(type_question(open_page(), "hello"))

@@ -31,7 +31,9 @@ _LINE_START = re.compile(r"^([ \t]*(?:\d{1,9}(?=[.)])|(?=[+\-=])))(.)", re.MULTI
 # Streamlit draws these as one character, between blanks
 _DRAWN = frozenset(("<->", "->", "<-", "--", ">=", "<=", "~="))
 _FOUND_LATER = re.compile(
-    r"://|www\.|[\w.+\-]@[\w\-]"  # addresses, for GFM
+    r"://|www\."  # addresses, for GFM
+    # The same; a domain has a dot and no digit at its end, other than the version in router@2.1 or router@5c9e48a
+    r"|[\w.+\-]@(?!(?:[a-z0-9.]*[0-9]|[a-z0-9]+)\.?(?![a-z0-9_.\-]))[\w\-]"
     # Pictures by name, for Streamlit; none has a name of two digits, which times have
     r"|:material/|:(?!\d\d:)[\w+\-]+:",
     re.IGNORECASE,

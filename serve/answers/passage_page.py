@@ -33,7 +33,7 @@ Span = tuple[int, int]  # the first character, and the one after the last
 PAGE = """<!doctype html>
 <html lang="en"><head><meta charset="utf-8"><meta name="viewport" content="width=device-width"><title>{title}</title>
 <style>{style}</style></head>
-<body><h1>{title}</h1><p>{place}</p><pre>{text}</pre><small>{source} · {licence}</small></body></html>
+<body><h1>{title}</h1><p>{place}</p><pre>{text}</pre><small>{source} · licence: {licence}</small></body></html>
 """
 
 

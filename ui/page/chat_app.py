@@ -55,6 +55,7 @@ ANSWER_BY: dict[AnswerBy, tuple[str, str]] = {  # what can be chosen: its name, 
     "model": ("The model's words", "Worded by the model from the passages; what they do not support is marked."),
 }
 THUMBS: tuple[Rating, Rating] = ("down", "up")  # as st.feedback counts them
+NOT_STATED = "not stated"  # what the gateway says of the licence of most documents of one's own
 MARKS = {"ready": ":green[●]", "starting": ":orange[●]", "degraded": ":orange[●]", "down": ":red[●]"}
 STATUS_EVERY_S = 5.0
 HEARTBEAT_S = 0.2  # how fast Stop acts while nothing comes
@@ -302,7 +303,7 @@ def notes_on(turn: Turn) -> list[str]:
         notes.append("Cut at the longest answer allowed. Ask for the rest, or raise CHIPALIGN_MAX_TOKENS.")
     if turn.query and turn.query != turn.question:
         notes.append(f"Searched for: {turn.query}")  # a follow-up is searched with its conversation
-    if turn.state == "answered" and turn.query and not turn.sources:
+    if turn.state == "answered" and turn.query and not turn.sources and not turn.is_refused:
         notes.append("No passage in the indexed documents matches this question.")
     return notes
 
@@ -342,7 +343,8 @@ def draw_passage(source: Source, key: str) -> None:
         with st.container(key=f"quoted-{key}-{number}") if block.is_quoted_code else st.container():
             st.markdown(block.markdown)
     where = HEADING_SEPARATOR.join(part for part in (source.collection, source.path) if part)
-    details = " · ".join(literal(part) for part in (where, source.licence) if part)
+    licence = "" if source.licence == NOT_STATED else source.licence
+    details = " · ".join(literal(part) for part in (where, licence) if part)
     st.caption(f"{link('Open the page', source.quote_link)} · {details}" if source.link else details)
 
 
