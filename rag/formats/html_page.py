@@ -290,9 +290,10 @@ def _read_rows(table: HtmlElement) -> list[list[str]]:
     """
     rows: list[list[str]] = []
     heads = 0
+    goes_on = True  # a head without <thead>: below its first row, where a cell of it spans others
     above: dict[int, tuple[int, str]] = {}  # by column: the cells that go on into this row, and for how many rows more
     for row in table.iter("tr"):
-        in_head = row.getparent().tag == "thead"
+        in_head = row.getparent().tag == "thead" or (goes_on and row.find("td") is None)
         cells: list[str] = []
         below = {column: (more - 1, text) for column, (more, text) in above.items() if more > 1}
         for cell in row.iterchildren("td", "th"):
@@ -308,6 +309,7 @@ def _read_rows(table: HtmlElement) -> list[list[str]]:
         if any(cells):
             rows.append(cells)
             heads += in_head
+            goes_on = in_head and any(cell.get("colspan") or cell.get("rowspan") for cell in row)
     return [join_heads(rows[:heads]), *rows[heads:]] if heads > 1 else rows
 
 

@@ -33,7 +33,7 @@ from rag.errors import ParseFailed
 from rag.formats.html_page import parse_html
 from rag.formats.markdown_blocks import outer_tokens
 from rag.formats.rst import OBJECTS, parse_rst
-from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table
+from rag.formats.rst_tables import join_header, read_csv_table, read_grid_table, read_list_table
 from rag.raised import mark_raised, write_raised
 
 _KINDS: dict[str, BlockKind] = {
@@ -49,6 +49,8 @@ _CODE_DIRECTIVES = frozenset({"code", "code-block", "code-cell", "sourcecode", "
 _SILENT_DIRECTIVES = frozenset(
     {"tableofcontents", "toctree", "contents", "image", "figure", "include", "index", "raw", "mermaid"}
 )
+
+_FENCED_DIRECTIVES = frozenset({*_CODE_DIRECTIVES, "list-table", "csv-table", "glossary", "eval-rst"})
 
 _COLON_FENCE = re.compile(r"^(\s*):{3,}\s*(?:\{([\w:-]+)\}\s*(.*))?$", re.IGNORECASE)
 # MkDocs: `!!! note "Title"` and `=== "Tab"` own the lines below them that are indented by four more.
@@ -105,11 +107,27 @@ def _prepare(text: str) -> str:
             if not in_fence and prepared and _NOTE.match(line) and _NOTE.match(prepared[-1]):
                 prepared.append("")
             prepared.append(line)
+        elif mark[2] and mark[2].lower() in _FENCED_DIRECTIVES:
+            waiting.extendleft(reversed(_take_fence(mark, line, waiting)))
         elif mark[2] and mark[2].lower() not in _SILENT_DIRECTIVES:
-            prepared += ["", f"{mark[1]}{_label(mark[2], mark[3] or '')}"]
+            is_table = mark[2].lower() == "table"
+            title = [clean_inline(mark[3] or ""), ""] if is_table else [_label(mark[2], mark[3] or "")]
+            prepared += ["", f"{mark[1]}{title[0]}", *title[1:]]
         else:
             prepared.append("")
     return "\n".join(prepared)
+
+
+def _take_fence(mark: re.Match[str], line: str, waiting: deque[str]) -> list[str]:
+    """The lines of a directive between colons, taken from those that wait, as the fence of code that it also may be."""
+    colons = line.strip()[: len(line.strip()) - len(line.strip().lstrip(":"))]
+    body: list[str] = []
+    while waiting and waiting[0].strip() != colons:
+        body.append(waiting.popleft())
+    if waiting:
+        waiting.popleft()
+    fence = f"{mark[1]}{'`' * 9}"
+    return ["", f"{fence}{{{mark[2]}}} {mark[3] or ''}", *body, fence, ""]
 
 
 def _take_part(part: re.Match[str], waiting: deque[str]) -> list[str]:
@@ -253,8 +271,7 @@ def _read_table(body: list[str], caption: str, options: dict[str, str], headings
     """A table directive: its caption and its rows; the rows' text where they are not such a table."""
     rows = read_list_table(body) if options.get("header") is None and body[:1] and body[0][:1] in "*-" else []
     rows = rows or read_csv_table(body, options)
-    if rows and not options.get("header") and options.get("header-rows", "0") == "0":
-        rows = [[""] * len(rows[0]), *rows]
+    rows = join_header(rows, options)
     table = pipe_table([[clean_inline(cell) for cell in row] for row in rows]) if rows else "\n".join(body)
     return [Block("prose", clean_inline(caption), headings.path), Block("table", table, headings.path)]
 

@@ -24,7 +24,14 @@ from rag.blocks import (
     pipe_table,
     squeeze_table,
 )
-from rag.formats.rst_tables import read_csv_table, read_grid_table, read_list_table, read_simple_table
+from rag.formats.rst_tables import (
+    join_header,
+    read_csv_table,
+    read_grid_table,
+    read_list_table,
+    read_simple_table,
+    spread_cells,
+)
 from rag.raised import mark_raised, write_raised
 
 _CODE = frozenset({"code", "code-block", "sourcecode", "parsed-literal", "productionlist", "prompt", "math"})
@@ -301,9 +308,7 @@ class _RstReader:
         elif name in _TABLES:
             self._add("prose", self._clean(argument))
             rows = read_list_table(body) if name in _LIST_TABLES else read_csv_table(body, options)
-            if not options.get("header") and options.get("header-rows", "0") == "0" and rows:
-                rows = [[""] * len(rows[0]), *rows]  # otherwise the first row would be read as the columns' names
-            self._add_table(rows)
+            self._add_table(join_header(spread_cells(rows) if name == "flat-table" else rows, options))
             if body and not rows:
                 self._add("prose", self._clean("\n".join(body)))
         elif name in _ADMONITIONS:

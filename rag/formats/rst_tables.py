@@ -13,9 +13,13 @@ import unicodedata
 from collections.abc import Mapping, Sequence
 from itertools import pairwise
 
+from rag.blocks import join_heads
+
 _BORDER = re.compile(r"=+(?: +=+)*\s*")
 _UNDERLINE = re.compile(r"-+(?: +-+)*\s*")  # joins header cells above it
 _TARGET = re.compile(r"\s*\.\. _[^:]+:\s*$")  # a link's target, which says nothing to a reader
+_ADMONITION = re.compile(r"^\.\. (?P<name>note|warning|important|tip|caution|hint|danger|attention|error)::")
+_SPAN = re.compile(r":(?P<way>[rc])span:`(?P<more>\d{1,4})`")
 TAB = "\u2409"  # stands for a tab in a table's file: tabs are blanks in reStructuredText
 _GOES_ON = "\0"  # in a column that a cell on its left spans
 MAX_COLUMNS = 200  # of a table that is drawn
@@ -30,12 +34,46 @@ def read_list_table(lines: list[str]) -> list[list[str]]:
         begun = re.match(r"(?P<outer>[*-]\s+)(?P<cell>[*-](?:\s+(?P<first>.*)|$))|\s+[*-](?:\s+(?P<other>.*)|$)", line)
         if begun and begun["cell"]:
             margin = begun.start("cell")
-            rows.append([begun["first"] or ""])
+            rows.append([_add_line("", begun["first"] or "")])
         elif begun and rows and len(line) - len(line.lstrip()) == margin:
-            rows[-1].append(begun["other"] or "")
+            rows[-1].append(_add_line("", begun["other"] or ""))
         elif rows and line.strip() and not _TARGET.match(line):
-            rows[-1][-1] = f"{rows[-1][-1]} {line.strip()}".strip()
+            rows[-1][-1] = _add_line(rows[-1][-1], line.strip())
     return rows
+
+
+def _add_line(cell: str, line: str) -> str:
+    """A cell with one more line, an admonition as it is shown."""
+    return f"{cell} {_ADMONITION.sub(_label, line)}".strip()
+
+
+def _label(found: re.Match[str]) -> str:
+    return f"{found['name'].capitalize()}:"
+
+
+def spread_cells(rows: list[list[str]]) -> list[list[str]]:
+    """The rows of a `flat-table`, in which a cell that spans rows (`:rspan:`1``) stands in each of them.
+
+    Of one that spans columns (`:cspan:`) the others are empty.
+    """
+    spread: list[list[str]] = []
+    below: dict[int, tuple[int, str]] = {}  # by column: for how many rows more a cell goes on
+    for row in rows:
+        cells: list[str] = []
+        after: dict[int, tuple[int, str]] = {}
+        for cell in [*row, None]:
+            while len(cells) in below:
+                more, text = below.pop(len(cells))
+                after.update({len(cells): (more - 1, text)} if more > 1 else {})
+                cells.append(text)
+            if cell is not None:
+                spans = {found["way"]: min(int(found["more"]), MAX_COLUMNS) for found in _SPAN.finditer(cell)}
+                text = " ".join(_SPAN.sub("", cell).split())
+                after.update({len(cells): (spans["r"], text)} if spans.get("r") else {})
+                cells += [text, *[""] * spans.get("c", 0)]
+        spread.append(cells)
+        below = after
+    return spread
 
 
 def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[list[str]]:
@@ -47,13 +85,19 @@ def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[lis
         lines = [re.sub(r" {2,}", TAB, line) for line in lines]
         heads = re.sub(r" {2,}|(?<=\") +(?=\")", TAB, heads)
     quote = (options.get("quote") or '"').strip()
+    escape = (options.get("escape") or "").strip()[:1] or None
     if len(mark) != 1 or len(quote) != 1:
         return []
     try:
         body = [
             [cell.strip() for cell in row]
             for row in csv.reader(
-                (f"{line}\n" for line in lines), delimiter=mark, quotechar=quote, skipinitialspace=mark != " "
+                (f"{line}\n" for line in lines),
+                delimiter=mark,
+                quotechar=quote,
+                escapechar=escape,
+                doublequote=escape is None,
+                skipinitialspace=mark != " ",
             )
             if any(cell.strip() for cell in row)
         ]
@@ -63,6 +107,15 @@ def read_csv_table(lines: Sequence[str], options: Mapping[str, str]) -> list[lis
     except csv.Error:
         return []
     return [[cell.strip() for cell in header], *body] if header else body
+
+
+def join_header(rows: list[list[str]], options: Mapping[str, str]) -> list[list[str]]:
+    """The rows of a table directive under one header: of `:header-rows:` joined, or empty where it has none."""
+    count = options.get("header-rows", "").strip()
+    heads = int(count) if count.isdecimal() and len(count) < 3 else 0
+    if not rows or options.get("header"):
+        return rows
+    return [join_heads(rows[:heads]) if heads else [""] * len(rows[0]), *rows[heads:]]
 
 
 def read_simple_table(lines: Sequence[str]) -> list[list[str]]:
