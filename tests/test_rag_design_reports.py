@@ -155,3 +155,78 @@ def test_of_a_bar_of_progress_the_last_state_stays() -> None:
 def test_what_a_command_of_tcl_returns_at_the_end_of_a_report_is_left_out() -> None:
     assert [block.text for block in parse_report("Total power 3 W\n\n1\n\n").blocks] == ["Total power 3 W"]
     assert [block.text for block in parse_report("Total\n1\n").blocks] == ["Total\n1"]
+
+
+QUARTUS = """; Fitter report ;
+
++------------------------------+
+; Resource Usage               ;
++------------------+-----------+
+; Resource         ; Usage     ;
++------------------+-----------+
+; Logic cells      ; 120       ;
+;     -- registers ; 60 ; 70 ; ;
++------------------+-----------+
+
+Info (332146): slack is 1.2; see the path;
+"""
+
+
+def test_a_table_between_semicolons_is_a_table_under_its_title() -> None:
+    shown = [(block.kind, block.text) for block in parse_report(QUARTUS).blocks]
+    assert shown[1] == ("prose", "Resource Usage")
+    assert shown[2][1].splitlines()[:3] == [
+        "| Resource | Usage |  |",
+        "| --- | --- | --- |",
+        "| Logic cells | 120 |  |",
+    ]
+    assert [text for _, text in (shown[0], shown[-1])] == [
+        "; Fitter report ;",
+        "Info (332146): slack is 1.2; see the path;",
+    ]
+
+
+def test_a_title_within_a_table_is_no_name_of_a_column() -> None:
+    text = "+---------+\n| Summary |\n+----+----+\n| a  | 2  |\n| b  | 4  |\n+----+----+\n"
+    assert [block.text for block in parse_report(text).blocks] == [
+        "Summary",
+        "|  |  |\n| --- | --- |\n| a | 2 |\n| b | 4 |",
+    ]
+
+
+VIVADO = """------------------------
+| Design Timing Summary
+| ---------------------
+------------------------
+
+    WNS(ns)   TNS(ns)   Endpoints
+    -------   -------   ---------
+      0.252     0.000        3512
+
+Slack (MET) :             0.252ns  (required - arrival)
+  Source:                 a_reg[0]/C
+                            (rising edge-triggered cell)
+  Destination:            b_reg[3]/D
+
+    Location     Delay type   Incr(ns)
+  ------------------------------------
+    SLICE_X0Y1   FDRE            0.456
+                 slack           0.252
+
+Slack (VIOLATED) :        -0.1ns  (required - arrival)
+  Source:                 c_reg/C
+  Destination:            d_reg/D
+                 slack          -0.100
+
+"""
+
+
+def test_paths_that_begin_with_their_slack_stand_under_their_ends() -> None:
+    blocks = parse_report(VIVADO).blocks
+    assert [block.heading_path[1:] for block in blocks] == [
+        (),
+        ("Path a_reg[0]/C to b_reg[3]/D",),
+        ("Path c_reg/C to d_reg/D",),
+    ]
+    assert blocks[0].heading_path == ("Design Timing Summary",)
+    assert "slack           0.252" in blocks[1].text

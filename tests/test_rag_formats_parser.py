@@ -504,3 +504,10 @@ def test_a_list_of_libraries_is_text_though_it_is_called_as_liberty_is() -> None
 def test_directives_between_colons_are_read_as_those_in_fences(text: str, shown: list[str]) -> None:
     blocks = parse_markdown(text).blocks
     assert [block.text[2:3] if shown[0] == "a" and block.kind == "table" else block.text for block in blocks] == shown
+
+
+@for_each("name", ["power.rpt", "run.log", "page.txt"])
+def test_a_report_that_is_a_page_is_read_as_one(name: str) -> None:
+    content = b"\n<!DOCTYPE html>\n<html><body><h1>Power</h1><p>12 mW of <b>VDD</b></p></body></html>"
+    (block,) = read_file(name, content)[1].blocks
+    assert block.text == "12 mW of VDD"

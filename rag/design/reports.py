@@ -27,11 +27,15 @@ _COLOUR = re.compile(r"\x1b(?:\[[0-?]*[ -/]*[@-~]|[@-Z\\^_])")  # of a terminal,
 PIECE_LINES = 40  # of running output without blank lines
 _RULER = re.compile(r"\s*(?:([=\-*#~_+])\1{3,}|[+|](?:[-=+|: ]{3,}))\s*")
 _TITLE_LINE = re.compile(r"\s*([=\-*#~])\1{2,} +(?P<title>\S.*?) +\1{3,}\s*")  # `=== Resources ===`
+_SEMICOLON_RULER = re.compile(r"\+-[-+]*\+")
+_SEMICOLON_ROW = re.compile(r";(?: .*)? ;")
+_BARRED_TITLE = re.compile(r"\| (?P<title>\S.{0,200})")  # over `| -----`, both between rulers, as Vivado writes it
 _COLUMN_RULER = re.compile(r"\s*-{2,}(?: +-{2,})+\s*")
 _COLUMNS = re.compile(r"\S {2,}\S|\S\t+\S")
 _BAR_ROW = re.compile(r"\s*\|.*\|\s*")
-_PATH = re.compile(r"\s*Startpoint:\s*(\S+)")
-_ENDPOINT = re.compile(r"\s*Endpoint:\s*(\S+)")
+_PATH = re.compile(r"\s*(?:Startpoint|Source):\s*(\S+)")
+_ENDPOINT = re.compile(r"\s*(?:Endpoint|Destination):\s*(\S+)")
+_SLACK_FIRST = re.compile(r"\s*Slack \((?:MET|VIOLATED)\)\s*:")
 _SLACK = re.compile(r"\s*slack\b.*\d|.*\bslack\s*\(\w+\)", re.IGNORECASE)
 _MOST_PATH_LINES = 1000
 _MOST_BANNER = 10  # lines between rulers
@@ -50,6 +54,9 @@ def parse_report(text: str) -> Parsed:
     """Title "" and blocks in the order of the file. Never fails."""
     lines = [line.expandtabs(8).rstrip() for line in _COLOUR.sub("", text.replace("\f", "\n")).split("\n")]
     lines = [line for line, after in zip_longest(lines, lines[1:]) if not _is_passed(line, after or "")]
+    if any(map(_SEMICOLON_RULER.fullmatch, lines)):
+        beside = zip(["", *lines], lines, [*lines[1:], ""], strict=False)
+        lines = [_write_bars(line) if before or after else line for before, line, after in beside]
     while lines and not lines[-1]:
         lines.pop()
     lines = lines[:-1] if lines[-2:] == ["", "1"] else lines  # what a command of Tcl returned
@@ -63,7 +70,8 @@ def parse_report(text: str) -> Parsed:
             continue
         heading, after = _read_heading(lines, position)
         if heading:
-            banner = [line.strip() for line in lines[position + 1 : after - 1] if _RULER.fullmatch(lines[position])]
+            inner = lines[position + 1 : after - 1] if _RULER.fullmatch(lines[position]) else []
+            banner = [line.strip() for line in inner if line.strip("|- ")]
             section = path = (heading,)
             position = after
             blocks += [Block("prose", "\n".join(banner), path)] if len(banner) > 1 else []
@@ -80,6 +88,11 @@ def parse_report(text: str) -> Parsed:
         blocks += _read_part(lines[position:end], path)
         position = end
     return Parsed("", tuple(blocks) or ((Block("prose", path[0], ()),) if path else ()))
+
+
+def _write_bars(line: str) -> str:
+    """A row between semicolons, as Quartus writes them, as one between bars."""
+    return re.sub(r"(?<=\s);(?=\s)|^;|;$", "|", line) if _SEMICOLON_ROW.fullmatch(line) else line
 
 
 def _is_passed(line: str, after: str) -> bool:
@@ -111,6 +124,9 @@ def _read_heading(lines: list[str], position: int) -> tuple[str, int]:
     Returns it and the place after it; "" and 0 where there is none.
     """
     window = [line[:_LONGEST_TITLE] for line in [*lines[position : position + 3], "", "", ""][:3]]
+    barred = _BARRED_TITLE.fullmatch(window[1]) if _RULER.fullmatch(window[0]) else None
+    if barred and set(window[2]) == set("| -") and lines[position + 3 : position + 4] == [lines[position]]:
+        return _clean(barred["title"]), position + 4
     if (found := _TITLE_LINE.fullmatch(window[0])) and _is_title(found["title"]):
         return _clean(found["title"]), position + 1
     if _begins_section(lines, position) and (found := _SIGNED_TITLE.fullmatch(window[1])):
@@ -156,14 +172,21 @@ def _clean(line: str) -> str:
 
 def _path_end(lines: list[str], position: int) -> int:
     """The place after a timing path that begins here, with the line of its slack; 0 where none begins."""
-    if not _PATH.match(lines[position]):
+    if not _begins_path(lines, position):
         return 0
     for number in range(position + 1, min(len(lines), position + _MOST_PATH_LINES)):
-        if _PATH.match(lines[number]):
+        if _begins_path(lines, number):
             return number
         if _SLACK.match(lines[number]):
             return number + 1
     return 0
+
+
+def _begins_path(lines: list[str], position: int) -> bool:
+    """Whether a timing path begins here: with its start point, or with its slack above its source."""
+    if _PATH.match(lines[position]):
+        return not lines[position].lstrip().startswith("Source")
+    return bool(_SLACK_FIRST.match(lines[position])) and any(map(_PATH.match, lines[position + 1 : position + 4]))
 
 
 def _paragraph_end(lines: list[str], position: int) -> int:
@@ -179,6 +202,8 @@ def _paragraph_end(lines: list[str], position: int) -> int:
 
 def _is_row(lines: list[str], position: int) -> bool:
     """Whether a row of a table stands here, under which no ruler makes it a header."""
+    if position >= len(lines) or _begins_path(lines, position):
+        return False
     row, below, second = [*lines[position : position + 3], "", "", ""][:3]
     is_head = _is_ruler(row) or _is_ruler(below) or (_is_ruler(second) and not re.search(r"\d", below))
     return not is_head and len(re.split(" {2,}", row.strip())) > 2
@@ -192,7 +217,8 @@ def _blank_after(lines: list[str], position: int) -> int:
     """The next blank line; or the line where a section or a path begins without one above it."""
     start = position
     while position < len(lines) and lines[position]:
-        begins = _begins_section(lines, position) or _NUMBERED_PATH.fullmatch(lines[position])
+        begins = _begins_section(lines, position) or _begins_path(lines, position)
+        begins |= bool(_NUMBERED_PATH.fullmatch(lines[position]))
         if position > start and begins:
             break
         position += 1
@@ -206,7 +232,7 @@ def _is_header(lines: list[str]) -> bool:
 
 def _read_part(lines: list[str], path: tuple[str, ...]) -> Iterator[Block]:
     """The blocks of a paragraph: a timing path, a table, output in pieces, or prose."""
-    if start := _PATH.match(lines[0]):
+    if start := next(filter(None, map(_PATH.match, lines[:4])), None) if _begins_path(lines, 0) else None:
         ends = next((found[1] for line in lines[:20] if (found := _ENDPOINT.match(line))), "")
         heading = f"Path {start[1]} to {ends}"[:MAX_HEADING_CHARACTERS] if ends else f"Path {start[1]}"
         yield Block("code", fence_code(dedent_lines(lines)), (*path, heading[:MAX_HEADING_CHARACTERS]))
@@ -221,7 +247,10 @@ def _read_part(lines: list[str], path: tuple[str, ...]) -> Iterator[Block]:
         )
         if above:
             yield Block("prose", "\n".join(above), path)
-        yield Block("table", pipe_table(_read_bars(lines[first:last])), path)
+        title, rows = _read_bars(lines[first:last])
+        if title:
+            yield Block("prose", title, path)
+        yield Block("table", pipe_table(rows), path)
         if below:
             yield Block("prose", "\n".join(below), path)
         return
@@ -240,15 +269,23 @@ def _is_barred(line: str) -> bool:
     return bool(_BAR_ROW.fullmatch(line) or _RULER.fullmatch(line))
 
 
-def _read_bars(lines: list[str]) -> list[list[str]]:
-    """The cells of a table with bars; up to three rows above its first ruler are one header."""
+def _read_bars(lines: list[str]) -> tuple[str, list[list[str]]]:
+    """The title in a table with bars ("" without one), and its cells.
+
+    Up to three rows above its first ruler are one header; below a title, rows that no ruler parts have none.
+    """
     rows: list[list[str]] = []
-    heads = 0
+    rulers: list[int] = []  # the number of rows above each
     for line in lines:
         if not _RULER.fullmatch(line):
             rows.append(line.strip().strip("|").split("|"))
-        elif rows and not heads:
-            heads = len(rows)
-    if not 1 < heads <= _MOST_HEADS or heads == len(rows):
-        return rows
-    return [join_heads(rows[:heads]), *rows[heads:]]
+        elif rows:
+            rulers.append(len(rows))
+
+    title = ""
+    if rulers[:1] == [1] and len(rows) > 1 and len(rows[0]) == 1 < len(rows[1]):
+        title, rulers = rows.pop(0)[0].strip(), [count - 1 for count in rulers[1:]]
+    heads = rulers[0] if rulers else 0
+    if heads == len(rows):
+        return title, [[""] * len(rows[0]), *rows] if title else rows
+    return title, [join_heads(rows[:heads]), *rows[heads:]] if 1 < heads <= _MOST_HEADS else rows

@@ -98,6 +98,7 @@ def _call_settings(language: str, text: str) -> Parsed:
     return parse_settings(text, language)
 
 
+_PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _LIBERTY = re.compile(r"\blibrary\s*\(")
 _MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
 _RST = Format("reStructuredText", parse_rst, keeps_text=True)
@@ -191,6 +192,7 @@ def read_file(
     Raises ParseFailed: the message is the reason. A parser may raise other errors on a damaged file.
     """
     found = format_of(path) or _TEXT
+    found = _HTML if found in (_REPORT, _TEXT) and _PAGE.match(content) else found  # reports that are pages
     if ocr and found.parse_pictures is not None:
         return None, _bound(path, found.parse_pictures(content, ocr), found)
     if found.parse_bytes is not None:
