@@ -85,8 +85,12 @@ def test_a_checkpoint_without_a_template_has_an_empty_one() -> None:
 @for_each(
     ("file", "text", "says"),
     [
-        ("tokenizer.json", "{", "cannot be read"),
-        ("tokenizer_config.json", json.dumps({"tokenizer_class": "ByT5Tokenizer"}), "ByT5Tokenizer is not a tokenizer"),
+        ("tokenizer.json", "{", r"cannot be read .*: copy the tokenizer's files there anew"),
+        (
+            "tokenizer_config.json",
+            json.dumps({"tokenizer_class": "ByT5Tokenizer"}),
+            r"ByT5Tokenizer is .*: put the tok",
+        ),
         ("tokenizer_config.json", json.dumps({"chat_template": {"tool_use": "{{ tools }}"}}), "cannot be read"),
     ],
 )
@@ -98,6 +102,16 @@ def test_what_cannot_be_read_is_said_in_a_line(
     with pytest.raises(CheckpointNotFound, match=says) as caught:
         read_tokenizer(checkpoint)
     assert "\n" not in str(caught.value)
+
+
+def test_what_is_only_in_python_is_read_once_the_advice_is_followed(small_checkpoint: Path, tmp_path: Path) -> None:
+    in_python = json.dumps({"tokenizer_class": "ByT5Tokenizer", "chat_template": PLAIN})
+    checkpoint = changed(small_checkpoint, tmp_path / "byt5", "tokenizer_config.json", in_python)
+    with pytest.raises(CheckpointNotFound, match=r"put the tokenizer.json of the same tokens there"):
+        read_tokenizer(checkpoint)
+    fast = in_python.replace("ByT5Tokenizer", "PreTrainedTokenizerFast")
+    (checkpoint / "tokenizer_config.json").write_text(fast)  # the tokenizer.json is there
+    assert read_tokenizer(checkpoint).template_for(None)
 
 
 def test_a_reader_that_ends_early_is_said(small_checkpoint: Path, monkeypatch: pytest.MonkeyPatch) -> None:

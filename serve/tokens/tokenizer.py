@@ -23,6 +23,15 @@ if TYPE_CHECKING:
 
 TIMEOUT_S = 120
 MEMORY_BYTES = 8 * 2**30  # of address space; the largest tokenizers need an eighth
+COPY_ANEW = "copy the tokenizer's files there anew, or merge the model anew with --force"
+GIVE_FILE = (
+    'put the tokenizer.json of the same tokens there, with "tokenizer_class": "PreTrainedTokenizerFast" in '
+    "tokenizer_config.json, or serve a model that has one"
+)
+
+
+class OnlyInPython(ValueError):
+    """A tokenizer of transformers has none of the library `tokenizers` behind it."""
 
 
 @dataclass(frozen=True)
@@ -56,17 +65,16 @@ def read_tokenizer(checkpoint_dir: Path) -> ServedTokenizer:
         code = end_child(child)
     reason = f"its reader ended with exit code {code}" if message is None else message[0].get("failed")
     if message is None or reason:
-        raise CheckpointNotFound(
-            f"the tokenizer in {checkpoint_dir} cannot be read ({reason}): merge the model anew with --force"
-        )
+        advice = GIVE_FILE if message and message[0].get("is_only_in_python") else COPY_ANEW
+        raise CheckpointNotFound(f"the tokenizer in {checkpoint_dir} cannot be read ({reason}): {advice}")
     return unpack(message)
 
 
 def pack(tokenizer: Any) -> Message:
-    """A tokenizer of transformers as a message. Raises ValueError: it has none of `tokenizers` behind it."""
+    """A tokenizer of transformers as a message. Raises OnlyInPython."""
     backend = getattr(tokenizer, "backend_tokenizer", None)
     if backend is None:
-        raise ValueError(f"{type(tokenizer).__name__} is not a tokenizer of the library `tokenizers`")
+        raise OnlyInPython(f"{type(tokenizer).__name__} is not a tokenizer of the library `tokenizers`")
     templates = ["", ""]
     if tokenizer.chat_template:
         templates = [tokenizer.get_chat_template(), tokenizer.get_chat_template(tools=[{}])]
@@ -101,7 +109,8 @@ def main(memory_bytes: int, folder: str) -> None:
     try:
         message = pack(AutoTokenizer.from_pretrained(folder, local_files_only=True, trust_remote_code=False))
     except Exception as error:  # the libraries raise all kinds on unexpected content
-        message = {"failed": " ".join(str(error).split())[:300] or type(error).__name__}, b""
+        reason = " ".join(str(error).split())[:300] or type(error).__name__
+        message = {"failed": reason, "is_only_in_python": isinstance(error, OnlyInPython)}, b""
     write_message(answers, *message)
 
 
