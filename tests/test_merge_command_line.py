@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from argparse import ArgumentTypeError
 from collections.abc import Callable
 
 import pytest
@@ -34,6 +35,6 @@ def test_what_is_in_range_is_taken(kind: Callable[[str], float], text: str, valu
         *((factor, text) for text in ("0", "-0.1", "1001", "nan", "inf", "")),
     ],
 )
-def test_what_is_not_is_a_value_error(kind: Callable[[str], float], text: str) -> None:
-    with pytest.raises(ValueError):  # noqa: PT011 - argparse only looks at the type
+def test_what_is_not_is_refused_in_words(kind: Callable[[str], float], text: str) -> None:
+    with pytest.raises(ArgumentTypeError, match=rf"'{text}' is not a (whole )?number (from|above) [01]"):
         kind(text)

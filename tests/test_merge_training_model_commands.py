@@ -125,8 +125,8 @@ def test_documents_are_read_on_before_the_triplets(folder: Path) -> None:
             "taken is there and is neither adapter nor checkpoint",
         ),
         (["--out", "ours"], "there is nothing to train on"),
-        (["--triplets", "triplets.jsonl", "--out", "ours", "--rank", "0"], "--rank: invalid"),
-        (["--triplets", "triplets.jsonl", "--out", "ours", "--epochs", "nan"], "--epochs: invalid"),
+        (["--triplets", "triplets.jsonl", "--out", "ours", "--rank", "0"], "'0' is not a whole number from 1"),
+        (["--triplets", "triplets.jsonl", "--out", "ours", "--epochs", "nan"], "'nan' is not a number above 0"),
     ],
 )
 def test_what_is_wrong_is_said_in_one_sentence(folder: Path, arguments: list[str], said: str) -> None:

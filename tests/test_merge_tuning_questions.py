@@ -67,6 +67,7 @@ def test_all_wrong_lines_are_named(tmp_path: Path) -> None:
     with pytest.raises(QuestionsUnusable) as caught:
         read_questions([path])
     assert [f"q.jsonl:{n}: " in str(caught.value) for n in (1, 3, 4, 5)] == [False, True, True, True]
+    assert "q.jsonl:3: is not JSON (Expecting property name" in str(caught.value)
     with pytest.raises(QuestionsUnusable, match="cannot be read"):
         read_questions([tmp_path / "no.jsonl"])
 

@@ -10,13 +10,23 @@ from __future__ import annotations
 import argparse
 from collections.abc import Iterable
 from pathlib import Path
+from typing import Any
 
-from merge.command_line import factor
+from merge.command_line import factor, positive
 from merge.errors import RecipeError
 from merge.recipe import BASE_METHODS, DECISIONS, DEFAULT_LAM, METHODS, Recipe
 from merge.recipe_file import load_recipe, parse_recipe
 
 BASELESS = tuple(method for method in METHODS if method not in BASE_METHODS)  # those that two parents suffice for
+SHARED: dict[str, dict[str, Any]] = {  # options of several of these commands
+    "--threads": {
+        "type": positive,
+        "metavar": "N",
+        "help": "threads (default: one per core); the bytes are the same for any number",
+    },
+    "--device": {"default": "cpu", "help": "cpu, or cuda where torch has it (default cpu)"},
+    "--json": {"action": "store_true", "help": "print one JSON document on stdout"},
+}
 
 
 def build_parser(subcommands: Iterable[str] = ()) -> argparse.ArgumentParser:
@@ -43,9 +53,7 @@ def build_parser(subcommands: Iterable[str] = ()) -> argparse.ArgumentParser:
     )
     parser.add_argument("--shard-gb", type=factor, metavar="N", help="largest file of weights (default 5)")
 
-    _add_threads(parser)
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--threads", "--device", "--json")
     return parser
 
 
@@ -60,7 +68,7 @@ def build_inspect_parser() -> argparse.ArgumentParser:
     )
     _add_parents(parser)
     parser.add_argument("--out", type=Path, metavar="DIR", help="a folder for the pictures, PNG")
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--json")
     return parser
 
 
@@ -77,7 +85,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
     parser.add_argument("folder", type=Path, metavar="DIR", help="the checkpoint folder")
     amount = parser.add_mutually_exclusive_group()
     amount.add_argument(
-        "--sample", type=_count, metavar="N", help="compute N tensors anew, other ones each time (default 8)"
+        "--sample", type=positive, metavar="N", help="compute N tensors anew, other ones each time (default 8)"
     )
     amount.add_argument("--all", action="store_true", help="compute all tensors anew")
     amount.add_argument("--no-parents", action="store_true", help="compute none anew: the parents are not needed")
@@ -93,8 +101,7 @@ def build_verify_parser() -> argparse.ArgumentParser:
         help="where relative folders of the report start",
     )
 
-    _add_threads(parser)
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--threads", "--json")
     return parser
 
 
@@ -110,9 +117,7 @@ def build_sweep_parser() -> argparse.ArgumentParser:
     )
     parser.add_argument("--out", type=Path, required=True, metavar="DIR", help="the folder for the checkpoint folders")
     parser.add_argument("--force", action="store_true", help="merge anew even what DIR holds already")
-    _add_threads(parser)
-    parser.add_argument("--device", default="cpu", help="cpu, or cuda where torch has it (default cpu)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--threads", "--device", "--json")
     return parser
 
 
@@ -134,24 +139,14 @@ def build_bench_parser() -> argparse.ArgumentParser:
         metavar="DIR",
         help="where the parents are made, 26 GB (default: the folder for temporary files)",
     )
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--json")
     return parser
 
 
-def _add_threads(parser: argparse.ArgumentParser) -> None:
-    parser.add_argument(
-        "--threads",
-        type=_count,
-        metavar="N",
-        help="threads (default: one per core); the bytes are the same for any number",
-    )
-
-
-def _count(text: str) -> int:
-    count = int(text)
-    if count < 1:
-        raise ValueError(text)  # argparse words it itself
-    return count
+def add_shared(parser: argparse.ArgumentParser, *names: str) -> None:
+    """Give a parser those options of SHARED."""
+    for name in names:
+        parser.add_argument(name, **SHARED[name])
 
 
 def _add_parents(parser: argparse.ArgumentParser) -> None:

@@ -20,6 +20,7 @@ from statistics import mean
 from typing import TYPE_CHECKING, Any
 
 from merge.command_line import natural, positive, say
+from merge.commands.merge_arguments import add_shared
 from merge.errors import OutputRefused, RecipeError
 from merge.recipe import DEFAULT_LAM, MORE_SIDES, Recipe
 from merge.recipe_file import load_recipe
@@ -84,7 +85,7 @@ def build_search_parser(command: str = "chipalign merge search", more: str = "")
     parser.add_argument("--groups", type=positive, default=1, metavar="N", help="groups of layers, 1 to 8 (default 1)")
     parser.add_argument("--trials", type=positive, default=40, metavar="N", help="merges to try (default 40)")
     parser.add_argument("--seed", type=natural, default=0, metavar="N", help="of the halves and the draws (default 0)")
-    parser.add_argument("--json", action="store_true", help="print one JSON document on stdout")
+    add_shared(parser, "--json")
     return parser
 
 

@@ -179,8 +179,14 @@ def recompute(
     arithmetic = find_arithmetic("cpu")
     warm_up(arithmetic)
 
-    with Resolver(recipe.base, settings, say, threads=threads) as resolver:
-        parents = resolver.resolve_sides(recipe.parents())
+    try:
+        with Resolver(recipe.base, settings, say, threads=threads) as resolver:
+            parents = resolver.resolve_sides(recipe.parents())
+    except CheckpointNotFound as error:
+        raise CheckpointNotFound(
+            f"{error}. Where the report names a relative folder, --from DIR says where it starts"
+        ) from error
+
     if problems := compare_parents(document, parents):
         return (), problems
 

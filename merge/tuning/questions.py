@@ -54,6 +54,8 @@ def read_questions(paths: Iterable[Path]) -> list[Question]:
                     if question.key in questions:
                         raise ValueError(f"the id {question.key!r} stands twice")
                     questions[question.key] = question
+                except json.JSONDecodeError as error:
+                    problems.append(f"{path}:{number}: is not JSON ({error.msg})")
                 except (ValueError, TypeError, RecursionError) as error:
                     problems.append(f"{path}:{number}: {error}")
     if problems:
