@@ -41,6 +41,17 @@ def write_mixed_folder(folder: Path) -> Path:
     return folder
 
 
+def test_licence_texts_are_passed_over_and_no_guide_to_licences_is(tmp_path: Path) -> None:
+    legal = ("LICENSE", "LICENSE-MIT", "LICENSE.txt", "License.rst", "COPYING.LESSER", "NOTICE", "LICENSES/ISC.txt")
+    guides = ("License_1234.md", "license-server.md", "licences/floating.md", "NOTICEABLE.md", "notice.md")
+    for name in (*legal, *guides):
+        (tmp_path / name).parent.mkdir(exist_ok=True)
+        (tmp_path / name).write_text("# Title\n\nThe server is lic01.\n")
+    skipped: list[Skipped] = []
+    assert {document.path for document in read_source(tmp_path, "docs", skipped)} == set(guides)
+    assert skipped == []
+
+
 def test_a_folder_gives_its_documents_and_names_the_rest(tmp_path: Path) -> None:
     skipped: list[Skipped] = []
     documents = list(

@@ -12,6 +12,7 @@ from __future__ import annotations
 import errno
 import gzip
 import os
+import re
 import stat
 import zlib
 from collections.abc import Callable, Iterator, Mapping
@@ -39,7 +40,10 @@ from rag.sources.spool import Spool
 from rag.sources.titles import part_titles
 
 # Licence texts lie beside the documents that they cover; they answer no engineering question and are not a failure.
-_LEGAL_NAMES = ("LICENSE", "LICENCE", "COPYING", "NOTICE")
+# A guide to a licence server, licence-server.md, is none of them.
+_LEGAL = re.compile(
+    r"LICENSES/.+|(?:LICEN[CS]E|COPYING|NOTICE)S?(?:[-_.][^/]*)?|(?:[Ll]icen[cs]e|[Cc]opying)(?:\.[a-z]+)?",
+)
 IGNORE_FILE = ".chipalignignore"  # in a folder: lists what is not read
 MAX_NAME_CHARACTERS = 1000  # each chunk carries its document's name; a path of a documentation tree has a hundred
 
@@ -136,7 +140,7 @@ def read_content(path: Path, settings: RagSettings) -> Iterator[tuple[str, bytes
 
 def _is_passed_over(name: str) -> bool:
     """Whether a file is neither a document nor a failure: our own record, or a licence."""
-    return PurePosixPath(name).name == FETCHED_FILE or name.upper().startswith(_LEGAL_NAMES)
+    return PurePosixPath(name).name == FETCHED_FILE or _LEGAL.fullmatch(name) is not None
 
 
 def _short(name: str) -> str:
