@@ -145,6 +145,20 @@ def test_answers_holds_each_questions_hits_in_order(corpus: Path, questions: Pat
     assert scores == sorted(scores, reverse=True)
 
 
+def test_misspelled_questions_compare_with_themselves_as_they_stand(
+    corpus: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    assert evaluate("--corpus", corpus, "--questions", questions, "--json") == 0
+    (tmp_path / "former.json").write_text(capsys.readouterr().out)
+    misspelled = ("--slips", "0.2", "--compare", tmp_path / "former.json")
+    assert evaluate("--corpus", corpus, "--questions", questions, *misspelled, "--json") == 0
+    result = json.loads(capsys.readouterr().out)
+    assert result["differences"]["measures"]["overall"]["questions"] == 3
+    rows = result["questions"]
+    assert [row["question"] for row in rows] == [row["question"] for row in QUESTIONS]
+    assert any(row["asked"] != row["question"] for row in rows)
+
+
 def test_a_former_result_is_compared_with_question_by_question(
     corpus: Path, questions: Path, tmp_path: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -42,6 +42,7 @@ from rag.settings import RagSettings
 from rag.sources.questions import READY_MADE, Question, find_wanted
 from serve.evaluation.asking.intervals import Values, estimate_means
 from serve.evaluation.errors import ResultUnusable
+from serve.evaluation.retrieval.slips import misspell
 
 T = TypeVar("T")
 
@@ -53,7 +54,7 @@ class Outcome:
     """The search's result for one question.
 
     `ranks` are those of the wanted passages; `relevance` is the probability that the index answers it, and `answered`
-    whether that is enough.
+    whether that is enough. `asked` is what was searched, where that is not the question as it stands.
     """
 
     question: Question
@@ -62,6 +63,7 @@ class Outcome:
     search_ms: float
     relevance: float
     answered: bool
+    asked: str = ""
 
 
 def index_ready_made(
@@ -94,8 +96,11 @@ def ask_all(
     settings: RagSettings,
     depth: int,
     progress: Show = lambda *_: None,
+    slips: float = 0.0,
 ) -> list[Outcome]:
     """Search every question for its `depth` best hits, one after the other, and note whether the index answers it.
+
+    slips: the share of each question's words that is misspelled before it is searched, 0 to 1.
 
     The first question is searched once before, so that no latency includes the loading of a model.
 
@@ -108,14 +113,14 @@ def ask_all(
     next(retriever.rank(questions[0].text), None)
     outcomes = []
     for number, (question, passages) in enumerate(zip(questions, wanted, strict=True), start=1):
+        asked = misspell(question.text, slips)
         started = time.perf_counter()
-        hits = list(islice(skip_repeated(retriever.rank(question.text)), depth))
+        hits = list(islice(skip_repeated(retriever.rank(asked)), depth))
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
-        relevance = retriever.relevance(question.text)
-        outcomes.append(
-            Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, relevance >= settings.min_relevance)
-        )
+        relevance = retriever.relevance(asked)
+        is_answered = relevance >= settings.min_relevance
+        outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, is_answered, asked))
         progress("search", number, len(questions))
     return outcomes
 
@@ -143,6 +148,7 @@ def _describe_outcome(outcome: Outcome, cutoffs: Sequence[int]) -> dict[str, Any
         "id": question.question_id,
         "kind": question.kind,
         "question": question.text,
+        "asked": outcome.asked or question.text,
         "answerable": question.answerable,
         "answered": outcome.answered,
         "ranks": list(outcome.ranks),

@@ -13,7 +13,7 @@ import json
 import os
 import platform
 from collections.abc import Iterable
-from dataclasses import asdict, fields, replace
+from dataclasses import asdict, fields
 from datetime import UTC, datetime
 from importlib import metadata
 from pathlib import Path
@@ -128,16 +128,13 @@ def measure(args: argparse.Namespace, settings: RagSettings) -> dict[str, Any]:
     from rag.index.manifest import spec_of
     from rag.sources.questions import read_questions
     from serve.evaluation.retrieval.evaluation import ask_all, compare, summarize
-    from serve.evaluation.retrieval.slips import misspell
 
-    questions = [
-        replace(question, text=misspell(question.text, args.slips)) for question in read_questions(args.questions)
-    ]
+    questions = read_questions(args.questions)
     other = read_result(args.compare, "eval retrieval") if args.compare else None
     cutoffs = sorted(set(args.top_k))
     with show_progress() as progress:
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
-        outcomes = ask_all(questions, index, embedder, settings, max(cutoffs), progress)
+        outcomes = ask_all(questions, index, embedder, settings, max(cutoffs), progress, args.slips)
     if args.answers:
         _write_answers(args.answers, outcomes)
     result = {
