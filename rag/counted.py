@@ -1,6 +1,8 @@
 """A number with what it counts, as people say it. Pure, and English.
 
-counted(1, "file") == "1 file"
+It knows no noun with another plural than -s.
+
+    counted(1, "file") == "1 file"
 """
 
 from __future__ import annotations

@@ -60,7 +60,7 @@ def test_a_list_of_sources_is_built_and_its_owners_are_kept(
 def test_one_file_is_inspected_as_text_and_as_json(own: Path, capsys: pytest.CaptureFixture[str]) -> None:
     file = own.parent / "docs" / "a.md"
     assert chipalign.main(["index", "inspect", str(file)]) == 0
-    assert "a.md: Markdown, 1 blocks, 1 chunks, title 'Antenna'" in capsys.readouterr().out
+    assert "a.md: Markdown, 1 block, 1 chunk, title 'Antenna'" in capsys.readouterr().out
     assert chipalign.main(["index", "inspect", str(file), "--json"]) == 0
     (found,) = json.loads(capsys.readouterr().out)
     assert found["blocks"][0]["text"] == found["chunks"][0]["text"] == "Diodes are inserted."

@@ -57,7 +57,7 @@ def test_build_search_and_build_again(notes: Path, home: Path, capsys: pytest.Ca
     assert index(["build", "--out", out, str(notes)]) == 0
     captured = capsys.readouterr()
     assert f"{out}: 2 documents, 2 chunks (2 embedded, 0 reused)" in captured.out
-    assert "skipped 1 files: 1 binary, not text" in captured.out
+    assert "skipped 1 file: 1 binary, not text" in captured.out
     assert "skipped notes/broken.md: binary, not text" in captured.err
     assert "chunk: 2 of 2" in captured.err
     assert index(["search", "how do I fix antenna violations?"]) == 0

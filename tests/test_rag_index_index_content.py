@@ -129,7 +129,7 @@ def test_documents_without_text_are_kept_in_mind_but_not_alone(tmp_path: Path) -
     empty = parse_document("notes", "empty.md", "Empty", "<!-- only a remark -->\n", None, "ISC")
     assert build(tmp_path, embedder, [*DOCUMENTS, empty]).documents == 4
     assert build(tmp_path, embedder, [*DOCUMENTS, empty]).up_to_date
-    with pytest.raises(SourceUnusable, match="the 1 documents hold no text to index"):
+    with pytest.raises(SourceUnusable, match="there is no text to index in 1 document"):
         build(tmp_path / "other", embedder, [empty])
 
 

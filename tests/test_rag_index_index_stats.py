@@ -118,7 +118,7 @@ def test_the_text_names_collections_failures_and_lengths(stats: IndexStats) -> N
     text = describe_stats(stats)
     assert "dense search exact (flat)" in text
     assert (
-        "25 files were not read, read in part, or read in an encoding that was guessed:\n"
+        "not read, read in part, or read in an encoding that was guessed: 25 files\n"
         "     25 not a type\n\n  tool@2.0/0.png: not a type" in text
     )
     assert "tool@2.0/19.png" in text

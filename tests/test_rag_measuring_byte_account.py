@@ -59,7 +59,7 @@ def test_a_block_that_a_parser_drops_is_lost_and_shown(
 def test_the_command_accounts_for_one_file(corpus: Path, tmp_path: Path) -> None:
     done = run_command("index", "inspect", str(corpus / "rules.yaml"), "--account", CHIPALIGN_HOME=str(tmp_path))
     assert done.returncode == 0
-    assert done.stdout.startswith("YAML: 1 files, 808 bytes\n")
+    assert done.stdout.startswith("YAML: 1 file, 808 bytes\n")
     assert done.stdout.endswith("lost in silence: 0 bytes\n")
 
 

@@ -49,8 +49,8 @@ def test_a_list_says_where_each_source_lies_and_what_is_known_of_it(tmp_path: Pa
     [
         ("path = ", "is not a list of sources"),
         ("", "names no source"),
-        ('[a]\npath = "docs"\nowned = "x"', "it may have path, version, owner"),
-        ('[a]\nowner = "x"', "'path'"),
+        ('[a]\npath = "docs"\nowned = "x"', "is not a source (it has owned): it may have path, version, owner"),
+        ('[a]\nowner = "x"', "sources.toml is not a source (it has no path): it may have path, version"),
         ("[a]\npath = 3", "3 is not of the type str"),
         ('[a]\npath = "gone"', "which is not there: correct its path"),
         ('["a/b"]\npath = "docs"', "a name has letters"),

@@ -86,7 +86,7 @@ def test_a_source_distribution_gives_the_wanted_files_alone(tmp_path: Path, sdis
     lines: list[str] = []
     out = tmp_path / "documents/tool"
     count = fetch_package(pin(sdist), out, tmp_path / "packages", sdist.parent, lines.append)
-    assert (count, lines) == (1, ["tool: 1 files of tool-1.0.tar.gz"])
+    assert (count, lines) == (1, ["tool: 1 file of tool-1.0.tar.gz"])
     skipped: list[Skipped] = []
     (document,) = read_source(out, "tool", skipped)  # the record beside it is not a document
     assert (document.path, document.title, skipped) == ("docs/guide.rst", "Guide", [])
@@ -96,7 +96,7 @@ def test_what_is_fetched_stays_until_its_pin_changes(tmp_path: Path, sdist: Path
     package, out, lines = pin(sdist), tmp_path / "documents/tool", list[str]()
     fetch_package(package, out, tmp_path / "packages", sdist.parent)
     fetch_package(package, out, tmp_path / "nowhere", None, lines.append)
-    assert lines == ["tool: already fetched (1 files)"]
+    assert lines == ["tool: already fetched (1 file)"]
     wider = replace(package, exclude=())
     assert fetch_package(wider, out, tmp_path / "packages", sdist.parent) == 2
     assert (out / "docs/skip.rst").is_file()

@@ -50,8 +50,8 @@ def test_changes_are_built_and_a_failure_or_a_broken_list_ends_nothing(
         return heard
 
     first, second, third, fourth = asyncio.run(follow())
-    assert first == "1 files changed; 2 passages"
-    assert second == "1 files changed, and the index stays as it was: the disk is full"
+    assert first == "1 file changed; 2 passages"
+    assert second == "1 file changed, and the index stays as it was: the disk is full"
     assert "is not a source" in third
     assert third.endswith("until then the sources of before are followed")
-    assert fourth == "1 files changed; 3 passages"
+    assert fourth == "1 file changed; 3 passages"

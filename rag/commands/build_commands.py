@@ -16,6 +16,7 @@ from pathlib import Path
 from typing import TYPE_CHECKING
 
 from rag.command_line import report_line, write_json
+from rag.counted import counted
 from rag.errors import RagError, SourceUnusable
 from rag.printable import printable
 from rag.settings import RagSettings
@@ -107,16 +108,17 @@ def _try_build(building: Building, settings: RagSettings, as_json: bool) -> None
 
 
 def _describe(out: Path, report: BuildReport, skipped: Sequence[Skipped]) -> None:
-    counts = f"{report.documents} documents, {report.chunks} chunks"
+    counts = f"{counted(report.documents, 'document')}, {counted(report.chunks, 'chunk')}"
     if report.up_to_date:
         sys.stdout.write(f"{printable(str(out))}: up to date ({counts})\n")
     else:
+        speed = f", {report.chunks_per_s:.0f} chunks/s" if report.embedded else ""
         sys.stdout.write(
             f"{printable(str(out))}: {counts} ({report.embedded} embedded, {report.reused} reused) "
-            f"in {report.seconds:.1f} s, {report.chunks_per_s:.0f} chunks/s\n"
+            f"in {report.seconds:.1f} s{speed}\n"
         )
     if unread := _tally(item for item in skipped if not item.is_read):
-        sys.stdout.write(f"skipped {sum(unread.values())} files: {_list_counts(unread)}\n")
+        sys.stdout.write(f"skipped {counted(sum(unread.values()), 'file')}: {_list_counts(unread)}\n")
     if noted := _tally(item for item in skipped if item.is_read):
         sys.stdout.write(f"of those that were read: {_list_counts(noted)}\n")
 

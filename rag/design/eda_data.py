@@ -14,6 +14,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 
 from rag.blocks import CUT, Block, Parsed, fence_code, pipe_table
+from rag.counted import counted
 from rag.design.liberty import read_liberty
 from rag.errors import ParseFailed
 
@@ -74,19 +75,15 @@ def _tables(heading: str, columns: tuple[str, ...], rows: list[list[str]], is_fo
         return []
     filled = [number for number in range(len(columns)) if any(row[number] for row in rows)]
     shown = [[row[number] for number in filled] for row in ([*columns], *rows[:MAX_ROWS])]
-    counted = _count(len(rows), heading.lower()[:-1]) + (
+    total = counted(len(rows), heading.lower()[:-1]) + (
         f", the first {MAX_ROWS} are listed" if len(rows) > MAX_ROWS else ""
     )
     if not is_followed:
-        counted = (
+        total = (
             f"Some of the {heading.lower()}; how many there are is not known, since the file was not followed to "
             "its end"
         )
-    return [Block("prose", f"{counted}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"
+    return [Block("prose", f"{total}.", (heading,)), Block("table", pipe_table(shown), (heading,))]
 
 
 def _names(names: list[str]) -> str:
@@ -198,10 +195,10 @@ def _parse_liberty(text: str, is_whole: bool) -> Parsed:
 
     is_followed = is_whole and found.is_followed
     groups = [
-        f"{_count(count, 'group')} {name}" if is_followed else f"groups {name}"
+        f"{counted(count, 'group')} {name}" if is_followed else f"groups {name}"
         for name, count in sorted(found.groups.items())
     ]
-    cells = f", {_count(len(found.cells), 'cell')}" if is_followed else ""
+    cells = f", {counted(len(found.cells), 'cell')}" if is_followed else ""
     name = ", ".join(found.names) + ("" if is_followed else _IN_PART)
     blocks = [Block("prose", f"Liberty library {name}{cells}.", ()), *_header([*found.header, *groups])]
     blocks += _tables("Cells", ("cell", "area", "leakage", "footprint", "pins"), found.cells, is_followed)
@@ -257,7 +254,7 @@ def _parse_spef(text: str, is_whole: bool) -> Parsed:
     design = next((line.split(maxsplit=1)[1] for line in header if line.startswith("DESIGN ")), "")
     is_followed &= not is_open
     unknown = "Some of the nets; how many there are is not known, since the file was not followed to its end."
-    counted = f"{_count(nets, 'net')}." if is_followed else unknown
-    blocks = [*_header(header), *([Block("prose", counted, ("Nets",))] if nets else [])] if is_spef else []
+    total = f"{counted(nets, 'net')}." if is_followed else unknown
+    blocks = [*_header(header), *([Block("prose", total, ("Nets",))] if nets else [])] if is_spef else []
     title = f"{design}{_IN_PART if design and not is_followed else ''}"
     return Parsed(title, tuple(blocks), "" if is_followed else _NOT_FOLLOWED)

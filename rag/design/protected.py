@@ -12,6 +12,8 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
+from rag.counted import counted
+
 _PRAGMA = r"(?:`|//[ \t]*)pragma[ \t]+protect[ \t]+"
 _DIRECTIVE = re.compile(rf"\s*(?:{_PRAGMA}|`protect\b)(?P<words>.*)", re.IGNORECASE)
 _LOOKED_BACK = 2000  # characters of a line, in which a remark or a string begins
@@ -76,7 +78,7 @@ def hide_armour(text: str) -> str:
 
 def _describe_armour(found: re.Match[str]) -> str:
     count = sum(1 for line in found["body"].splitlines() if line.strip())
-    return f"{found['mark']}[{found['name'].lower()}: {_count(count, 'line')}, not shown]"
+    return f"{found['mark']}[{found['name'].lower()}: {counted(count, 'line')}, not shown]"
 
 
 def _hide(text: str, envelope: _Envelope, opening: str, closing: str) -> str:
@@ -119,9 +121,5 @@ def _describe(body: str) -> str:
     blocks = sum(1 for words in directives if _BLOCK.search(words)) or 1
     count = len(lines) - len(directives)
     keys = dict.fromkeys(_KEY.findall("\n".join(directives)))
-    parts = [_count(blocks, "block"), _count(count, "line"), *(f"key {key}" for key in keys)]
+    parts = [counted(blocks, "block"), counted(count, "line"), *(f"key {key}" for key in keys)]
     return f"[encrypted: {', '.join(parts)}]"
-
-
-def _count(number: int, noun: str) -> str:
-    return f"{number} {noun}{'s' if number != 1 else ''}"

@@ -17,6 +17,7 @@ from pathlib import Path
 
 import numpy as np
 
+from rag.counted import counted
 from rag.documents import Chunk, Document, Skipped, hash_document, hash_text, searchable_text
 from rag.embedding.embedder import TextEmbedder
 from rag.embedding.fingerprint import alike
@@ -160,7 +161,9 @@ def gather(
 
     if not content.chunks:
         reasons = "".join(f"; {item.path}: {item.reason}" for item in content.not_cut[:3])
-        raise SourceUnusable(f"the {len(records)} documents hold no text to index: name other sources{reasons}")
+        raise SourceUnusable(
+            f"there is no text to index in {counted(len(records), 'document')}: name other sources{reasons}"
+        )
 
     started = time.monotonic()
     known = old if old and alike(old.index.manifest.spec.embedder_fingerprint, spec.embedder_fingerprint) else None

@@ -19,6 +19,7 @@ from pathlib import Path, PurePosixPath
 
 import numpy as np
 
+from rag.counted import counted
 from rag.documents import Chunk
 from rag.errors import OutputUnwritable
 from rag.formats.parser import format_of
@@ -260,7 +261,7 @@ def describe_stats(stats: IndexStats) -> str:
     """The stats as text, some twenty lines."""
     lines = [
         (
-            f"{printable(stats.index_dir)}: {stats.documents} documents, {stats.chunks} chunks, "
+            f"{printable(stats.index_dir)}: {counted(stats.documents, 'document')}, {counted(stats.chunks, 'chunk')}, "
             f"{describe_bytes(stats.bytes)}, {describe_age(stats.age_s)} old"
         ),
         f"embedder {printable(stats.embedder)}, dense search {_describe_dense(stats)}",
@@ -310,7 +311,7 @@ def _describe_failures(stats: IndexStats) -> list[str]:
     if not total:
         return ["every file could be read", ""]
     lines = [
-        f"{total} files were not read, read in part, or read in an encoding that was guessed:",
+        f"not read, read in part, or read in an encoding that was guessed: {counted(total, 'file')}",
         *(f"  {count:>5} {printable(reason)}" for reason, count in stats.reasons.items()),
         "",
         *(f"  {printable(path)}: {printable(reason)}" for path, reason in failures[:_SHOWN_FAILURES]),

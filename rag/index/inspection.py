@@ -12,6 +12,7 @@ from dataclasses import dataclass
 from pathlib import Path
 
 from rag.blocks import Block
+from rag.counted import counted
 from rag.documents import Chunk, Document, Skipped, describe_place, searchable_text
 from rag.embedding.embedder import TextEmbedder
 from rag.errors import CuttingFailed, SourceUnusable
@@ -119,7 +120,7 @@ def _inspect(
 
 def describe_inspection(found: Inspection) -> str:
     """The document as text: first its blocks, then its chunks, each with its place."""
-    counts = f"{len(found.blocks)} blocks, {len(found.chunks)} chunks"
+    counts = f"{counted(len(found.blocks), 'block')}, {counted(len(found.chunks), 'chunk')}"
     lines = [printable(f"{found.path}: {found.format}, {counts}, title {found.title!r}")]
     lines += [printable(f"not indexed: {found.problem}")] if found.problem else []
     lines += [printable(reason) for reason in found.unread]

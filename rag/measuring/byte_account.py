@@ -16,6 +16,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, field
 from pathlib import Path
 
+from rag.counted import counted
 from rag.documents import Document, Skipped
 from rag.errors import ParseFailed
 from rag.formats.parser import format_of
@@ -115,7 +116,7 @@ def describe_accounts(accounts: dict[str, FormatAccount]) -> str:
     """The accounts as text: a line for each format and each thing that became of its bytes, and the lost lines."""
     lines: list[str] = []
     for name, account in sorted(accounts.items(), key=lambda item: -item[1].bytes.total()):
-        lines.append(f"{name}: {account.files} files, {account.bytes.total()} bytes")
+        lines.append(f"{name}: {counted(account.files, 'file')}, {counted(account.bytes.total(), 'byte')}")
         lines += [f"  {count:>10} {printable(what)}" for what, count in account.bytes.most_common()]
         lines += [f"             {printable(line[:160])}" for line in account.lost[:SHOWN]]
     lost = sum(account.bytes["lost"] for account in accounts.values())

@@ -63,7 +63,11 @@ def read_own_sources(file: Path) -> list[NamedSource]:
 
 
 def _find(name: str, table: object, file: Path) -> NamedSource:
+    known = [item.name for item in fields(OwnSource)]
     try:
+        if isinstance(table, dict) and not {"path"} <= table.keys() <= set(known):
+            strange = ", ".join(sorted(table.keys() - set(known)))
+            raise ValueError(f"it has {strange}" if strange else "it has no path")
         own: OwnSource = convert(OwnSource, table)
         if not _NAME.fullmatch(name) or not _VERSION.fullmatch(own.version):
             raise ValueError("a name has letters, digits, dots, dashes and underscores")
@@ -71,8 +75,7 @@ def _find(name: str, table: object, file: Path) -> NamedSource:
         if unknown := places - set(_PLACES):
             raise ValueError(f"url holds {{{sorted(unknown)[0]}}}, which is none of {', '.join(_PLACES)}")
     except ValueError as error:
-        known = ", ".join(item.name for item in fields(OwnSource))
-        raise SourceUnusable(f"[{name}] in {file} is not a source ({error}): it may have {known}") from error
+        raise SourceUnusable(f"[{name}] in {file} is not a source ({error}): it may have {', '.join(known)}") from error
 
     path = (file.parent / Path(own.path).expanduser()).resolve()
     if not path.exists():

@@ -22,6 +22,7 @@ from pathlib import Path
 from types import MappingProxyType
 from typing import Any
 
+from rag.counted import counted
 from rag.errors import ChecksumMismatch, CorpusUnavailable
 from rag.sources.archive import read_archive
 from rag.sources.corpus import FETCHED_FILE, match_any, replace_folder, write_tree
@@ -85,7 +86,7 @@ def fetch_package(
     present = _read_record(out)
     count = present.pop("files", None)
     if present == record and isinstance(count, int):
-        report(f"{package.name}: already fetched ({count} files)")
+        report(f"{package.name}: already fetched ({counted(count, 'file')})")
         return count
 
     archive = _find_archive(package, archives, mirror, report)
@@ -97,7 +98,7 @@ def fetch_package(
     with tempfile.TemporaryDirectory(prefix=f".{package.name}-", dir=out.parent) as work:
         write_tree(Path(work) / "tree", files, {**record, "files": len(files)})
         replace_folder(Path(work), out)
-    report(f"{package.name}: {len(files)} files of {package.file}")
+    report(f"{package.name}: {counted(len(files), 'file')} of {package.file}")
     return len(files)
 
 

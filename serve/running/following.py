@@ -11,6 +11,7 @@ import asyncio
 from collections.abc import Awaitable, Callable
 from pathlib import Path
 
+from rag.counted import counted
 from rag.errors import SourceUnusable
 from rag.sources.own_sources import read_own_sources
 from rag.sources.watching import Watcher
@@ -35,6 +36,6 @@ async def follow_sources(
                 if not changed:
                     return
                 try:
-                    say(f"{len(changed)} files changed; {await build()}")
+                    say(f"{counted(len(changed), 'file')} changed; {await build()}")
                 except ServeError as error:
-                    say(f"{len(changed)} files changed, and the index stays as it was: {error}")
+                    say(f"{counted(len(changed), 'file')} changed, and the index stays as it was: {error}")
