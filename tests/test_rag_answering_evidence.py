@@ -137,6 +137,12 @@ def test_what_is_left_of_the_room_goes_to_the_neighbours() -> None:
     assert quoted("antenna violations", " ".join(sentences))[:2] == sentences[:2]
 
 
+def test_beside_what_a_word_means_only_its_own_paragraph_is_quoted() -> None:
+    text = "Jitter is noise of an edge.\n\nSkew is a difference of arrivals. A tree lowers it.\n\nSlew is a time."
+    assert quoted("what is skew?", text) == ["Skew is a difference of arrivals.", "A tree lowers it."]
+    assert "Slew is a time." in quoted("which difference of arrivals is there", text)
+
+
 def test_the_passage_of_the_best_quote_comes_first_and_steps_are_quoted_whole() -> None:
     other = hit("Cells are placed in rows of sites.", "other.md", 0.9)
     steps = (

@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import re
+from pathlib import Path
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
@@ -76,6 +79,7 @@ def test_a_sentence_that_explains_it_is_known(name: str, text: str) -> None:
         ("slack", "A path with the worst slack is shown in red."),
         ("clock gate", "Clock gates are cloned near their registers."),
         ("coverage", "Branch coverage is 100 %; coverage is not required."),
+        ("macro", "- Method 2: Macros\nDefine the rules for one or more macros."),
         ("skew", "With ideal clocks skew is zero."),
         ("clock gating", "Clock gating is currently not available."),
         ("CPPR", "| WNS | the worst slack, without CPPR |"),
@@ -100,3 +104,10 @@ def test_any_text_is_read(text: str) -> None:
     subject = find_subject(f"what is {text}") or Subject(text)
     assert isinstance(subject.is_defined_in(text), bool)
     assert 0 <= subject.share_of(text) <= 1
+
+
+def test_each_basic_term_of_the_handbook_is_explained_under_its_name() -> None:
+    text = (Path(__file__).parent.parent / "data" / "handbook" / "basic-terms.md").read_text(encoding="utf-8")
+    terms = re.findall(r"^### (.+)\n\n(.+)$", text, re.MULTILINE)
+    assert len(terms) > 60
+    assert [name for name, words in terms if not Subject(name.lower()).is_defined_in(words)] == []

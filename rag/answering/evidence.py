@@ -92,7 +92,7 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
     compared = comparer.compare(questions, hits)
     rankings = [_rank(*asked, candidates, hits, comparer) for asked in zip(questions, compared, strict=True)]
 
-    chosen = _choose(candidates, rankings)
+    chosen = _choose(candidates, rankings, explains=find_subject(question) is not None)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -133,16 +133,20 @@ def _defines(subject: Subject, hit: Hit, unit: Unit) -> bool:
     return subject.is_defined_in("\n".join(hit.chunk.text[start:end] for start, end in spans))
 
 
-def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]]) -> list[_Candidate]:
+def _choose(
+    candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]], *, explains: bool
+) -> list[_Candidate]:
     """The best unit of the whole question and of each clause, then the next best of the whole, while there is room.
 
-    Each comes with what belongs to it; what stands beside them fills the room that is left.
+    Each comes with what belongs to it; what stands beside them fills the room that is left. explains: only what stands
+    in the same paragraph does, because beside what one word means stands what others mean.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
     order = [ranking[0] for ranking in (whole, *clauses) if ranking]
     order += [(value, row) for value, row in whole if best - value <= FAR_BEHIND]
 
+    belongs = _share_block if explains else _share_section
     selection = _Selection(candidates)
     for _, row in order:
         if selection.take(row):
@@ -150,7 +154,7 @@ def _choose(candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[floa
                 selection.take(other)
     for row in list(selection.rows):
         for other in (row + 1, row - 1):
-            if 0 <= other < len(candidates) and _share_section(candidates[row], candidates[other]):
+            if 0 <= other < len(candidates) and belongs(candidates[row], candidates[other]):
                 selection.take(other)
     return [candidates[row] for row in selection.rows]
 
@@ -203,3 +207,8 @@ def _companions(candidates: Sequence[_Candidate], row: int) -> Iterator[int]:
 def _share_section(one: _Candidate, other: _Candidate) -> bool:
     """Whether two units stand under one heading of one passage."""
     return one.number == other.number and one.unit.heading == other.unit.heading
+
+
+def _share_block(one: _Candidate, other: _Candidate) -> bool:
+    """Whether two units stand in one paragraph, list, table or fence."""
+    return _share_section(one, other) and one.unit.block == other.unit.block

@@ -35,7 +35,7 @@ _IS = (
     r"(?:is|are)\b"
     r"(?!\s+(?:not|now|also|only|often|never|always|still|already|usually|currently|\w+ed(?!\s+(?:minus|plus|as)\b))\b)"
 )
-_VERB = rf"(?:{_IS}|means?|describes?|denotes?|refers?\s+to|stands?\s+for|defines?|tells?|specif(?:y|ies))\b"
+_VERB = rf"(?:{_IS}|means?|describes|denotes?|refers?\s+to|stands?\s+for|defines|tells|specifies)\b"
 _MEANINGS = re.compile(r"^\|.*\b(?:meaning|definition|expansion|description)\b.*\|", re.IGNORECASE | re.MULTILINE)
 
 
