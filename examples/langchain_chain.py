@@ -2,7 +2,7 @@
 
 It needs no gateway and no model. `chipalign index build --out my-index/ manuals/` makes the folder.
 
-    python examples/langchain_chain.py my-index/ "How are antenna violations fixed?"
+    .venv/bin/python examples/langchain_chain.py my-index/ "How are antenna violations fixed?"
 """
 
 from __future__ import annotations
@@ -32,4 +32,6 @@ def make_chain(index_dir: Path, top_k: int = 3) -> Runnable[str, str]:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) != 3:
+        sys.exit(__doc__)
     print(make_chain(Path(sys.argv[1])).invoke(sys.argv[2]))

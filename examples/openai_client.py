@@ -3,7 +3,7 @@
 The answer is printed as it streams. Its last delta carries our fields: the citations, in OpenAI's form, and the
 verification, which lists the names in the answer that no passage has.
 
-    python examples/openai_client.py "Which command fixes antenna violations?" http://127.0.0.1:8000
+    .venv/bin/python examples/openai_client.py "Which command fixes antenna violations?" http://127.0.0.1:8000
 """
 
 from __future__ import annotations
@@ -40,4 +40,6 @@ def main(question: str, gateway_url: str = "http://127.0.0.1:8000") -> None:
 
 
 if __name__ == "__main__":
+    if len(sys.argv) not in (2, 3):
+        sys.exit(__doc__)
     main(*sys.argv[1:])
