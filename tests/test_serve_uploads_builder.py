@@ -269,16 +269,16 @@ def test_a_store_that_is_not_a_store_fails_what_needs_it_and_nothing_else(
     assert (home / "store.db").read_text().startswith("a letter")
 
 
-def test_a_child_process_builds_what_a_gateway_is_handed(
-    gateway_at: Gateway, engine: FakeEngine, tmp_path: Path, openai_at: OpenAIAt
+def test_a_child_process_builds_what_a_gateway_is_handed_in_the_same_folder(
+    gateway_at: Gateway, engine: FakeEngine, tmp_path: Path, openai_at: OpenAIAt, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     settings = RagSettings(home=tmp_path)
     documents = [parse_document("notes", "a.md", "Notes", "# Notes\n\nAbout clocks.\n", None, "ISC")]
     build_index(documents, tmp_path / "index", settings, Embedder.find(settings.embedder))
     live = LiveRetriever.open(tmp_path / "index", settings)
-    with gateway_at(
-        engine.url, newest=live.current, reopen=live.look, home=tmp_path, index=str(tmp_path / "index")
-    ) as url:
+    (tmp_path / "serve.py").write_text("raise SystemExit('the child imports what lies around')")
+    monkeypatch.chdir(tmp_path)
+    with gateway_at(engine.url, newest=live.current, reopen=live.look, home=tmp_path, index="index") as url:
         client = openai_at(url, timeout=120)
         store = client.vector_stores.create()
         files = {"good": ("pll.md", b"# PLL\n\nIt has 3 ps of jitter.\n"), "bad": ("x.gds", b"\x00")}

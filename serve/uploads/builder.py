@@ -12,6 +12,7 @@ from __future__ import annotations
 
 import asyncio
 import logging
+import os
 import subprocess
 import sys
 import threading
@@ -56,15 +57,18 @@ class Child:
         self._lock = threading.Lock()
 
     def __call__(self, job: Job) -> Outcome:
-        """Do a job; a child that dies leaves the index as it was."""
+        """Do a job; a child that dies leaves the index as it was.
+
+        It runs in this process's folder, from which relative paths of the settings start, and imports nothing there.
+        """
         root = Path(__file__).resolve().parent.parent.parent
-        command = [sys.executable, "-m", "serve.uploads.build_worker"]
+        command = [sys.executable, "-P", "-m", "serve.uploads.build_worker"]
+        paths = [str(root), *filter(None, [self._env.get("PYTHONPATH")])]
+        env = {**self._env, "PYTHONPATH": os.pathsep.join(paths)}
         with self._lock:
             if self._is_stopped:
                 return Outcome(error="the gateway stops", is_busy=True)
-            self._process = subprocess.Popen(
-                command, cwd=root, env=self._env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-            )
+            self._process = subprocess.Popen(command, env=env, stdin=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
         with self._process as process:
             written, _ = process.communicate(job.as_json())
         if self._is_stopped:
