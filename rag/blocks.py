@@ -16,6 +16,8 @@ from typing import Literal
 
 BlockKind = Literal["prose", "list", "table", "code"]
 MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents that would fill the chunk below them
+_FENCES = re.compile(r"`{3,}")
+_write_json = json.JSONEncoder(ensure_ascii=False).encode  # one for all rows, of which a document has thousands
 CUT = " …"  # follows a heading that was cut
 
 
@@ -54,12 +56,12 @@ def write_parsed(parsed: Parsed) -> str:
     head = {"title": parsed.title, "note": parsed.note}
     rows: list[object] = [head | ({"encoding": parsed.encoding} if parsed.encoding else {})]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
-    return "\n".join(json.dumps(row, ensure_ascii=False) for row in rows)
+    return "\n".join(map(_write_json, rows))
 
 
 def read_parsed(text: str) -> Parsed:
     """What `write_parsed` wrote."""
-    head, *rows = [json.loads(line) for line in text.split("\n")]
+    head, *rows = json.loads(f"[{text.replace(chr(10), ',')}]")  # JSON itself has no line ends
     blocks = tuple(Block(kind, content, tuple(heading_path), page) for kind, content, heading_path, page in rows)
     return Parsed(head["title"], blocks, head["note"], head.get("encoding", ""))
 
@@ -144,18 +146,18 @@ class HeadingStack:
 
 def dedent_lines(lines: list[str]) -> list[str]:
     """The lines without their common indentation, and without blank lines at both ends."""
-    while lines and not lines[0].strip():
-        lines = lines[1:]
-    while lines and not lines[-1].strip():
-        lines = lines[:-1]
-    margin = min((len(line) - len(line.lstrip()) for line in lines if line.strip()), default=0)
-    return [line[margin:].rstrip() for line in lines]
+    filled = [number for number, line in enumerate(lines) if line and not line.isspace()]
+    if not filled:
+        return []
+    margin = min([len(lines[number]) - len(lines[number].lstrip()) for number in filled])
+    return [line[margin:].rstrip() for line in lines[filled[0] : filled[-1] + 1]]
 
 
 def fence_code(lines: list[str], language: str = "") -> str:
     """Code lines between fences longer than any run of backticks inside."""
-    longest = max((len(run) for run in re.findall(r"`{3,}", "\n".join(lines))), default=2)
-    fence = "`" * max(3, longest + 1)
+    text = "\n".join(lines)
+    longest = max(map(len, _FENCES.findall(text)), default=2)
+    fence = "`" * (longest + 1)
     return "\n".join([f"{fence}{language}", *lines, fence])
 
 

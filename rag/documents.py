@@ -108,9 +108,12 @@ class Skipped:
         return self.reason.startswith(("read as ", "read in part"))
 
 
+_write_json = json.JSONEncoder(ensure_ascii=False).encode
+
+
 def hash_text(*parts: str) -> str:
     """SHA-256 in hex over the parts as a JSON list, so that ("ab", "c") and ("a", "bc") differ."""
-    return hashlib.sha256(json.dumps(parts, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(_write_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hash_document(document: Document) -> str:

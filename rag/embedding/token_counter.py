@@ -23,6 +23,7 @@ _LETTERS_OR_SIGN = re.compile(r"[A-Za-z0-9]+|[!-~]")
 _LETTERS = 4
 _WORDS_KEPT = 2**18  # counts of words, some 50 MB at most; a manual has thousands, the largest table so many
 _LETTERS_KEPT = 64  # of a word whose count is kept
+_LONG_WORD = re.compile(rf"[A-Za-z0-9]{{{_LETTERS_KEPT + 1}}}")
 _LINES_KEPT = 2**13  # counts of lines: a line is counted again while its chunk grows, and is soon done with
 _LINE_KEPT = 2**10  # characters of a line whose count is kept, so that all take some 8 MB at most
 
@@ -95,9 +96,14 @@ def _words_counter(tokenizer: Any) -> Callable[[str], int] | None:
 
     known_word = lru_cache(_WORDS_KEPT)(count_word)
 
+    known_part = lru_cache(_WORDS_KEPT)(lambda part: len(split_up(part)) if part.isalnum() else 1)
+
     def count_line(line: str) -> int:
         """The tokens of one line."""
-        words = line.replace("\t", " ").replace("\r", " ").split(" ")
+        line = line.replace("\t", " ").replace("\r", " ")
+        if line.isascii() and line.isprintable() and "[" not in line and not _LONG_WORD.search(line):
+            return sum(map(known_part, _LETTERS_OR_SIGN.findall(line.lower() if lowers else line)))
+        words = line.split(" ")
         return sum([known_word(word) if len(word) <= _LETTERS_KEPT else count_word(word) for word in words if word])
 
     known_line = lru_cache(_LINES_KEPT)(count_line)

@@ -59,6 +59,9 @@ _INDENTED_PART = re.compile(
     r'|===\+?\s+"(?P<tab>[^"\n]+)")\s*'
 )
 _NOTE = re.compile(r"\[[^\]\n]{1,200}\]:\s")  # a footnote, or a link's target
+_PREPARED = re.compile(
+    r"^\s*(?::::|!!!|\?\?\?|===|\[[^\]\n]{1,200}\]:\s)", re.MULTILINE
+)  # what any of these begins with
 _ATTRIBUTES = re.compile(r"\s*\{[#.][^{}]*\}\s*$")  # of a heading, as pandoc and kramdown write them
 _ALERT = re.compile(r"\s*>\s*\[!(?P<kind>[A-Za-z]+)\][ \t]*(?P<title>.*)")
 _DEFINITION = re.compile(r"[^\n:]{1,200}\n:\s{1,3}\S")
@@ -93,7 +96,10 @@ def parse_markdown(text: str) -> Parsed:
 def _prepare(text: str) -> str:
     """The text without front matter, `:::{note}` fences as plain lines: CommonMark lacks them."""
     front = re.match(r"---\r?\n.*?\n---\s*?\n", text, re.DOTALL)
-    waiting = deque(text[front.end() :].splitlines() if front else text.splitlines())
+    lines = text[front.end() :].splitlines() if front else text.splitlines()
+    if not _PREPARED.search(text):
+        return "\n".join(lines)
+    waiting = deque(lines)
     prepared: list[str] = []
     in_fence = False
     while waiting:

@@ -20,6 +20,7 @@ from markdown_it.rules_core import StateCore
 from markdown_it.token import Token
 
 # An item that can only be one line of text: what follows its mark begins no other block.
+_NO_DIGITS = dict.fromkeys(map(ord, "0123456789"))
 _PLAIN_ITEM = re.compile(
     r"(?P<mark> {0,3}(?:[-*+]|\d{1,9}[.)]) {1,4})"
     r"(?:[^\W\d_]|\d+(?![\d.)])|`(?!`)|\*\*[\w`]|\[(?!.*\]:)|[\"'($/,;%@])"
@@ -72,11 +73,11 @@ def _last_plain_item(state: StateBlock, start: int, end: int) -> int:
     found = _PLAIN_ITEM.match(state.src, state.bMarks[start], state.eMarks[start])
     if not found or state.blkIndent:
         return start
-    mark = re.sub(r"\d+", "", found["mark"])
+    mark = found["mark"].translate(_NO_DIGITS)
     last = start
     while last + 1 < end:
         found = _PLAIN_ITEM.match(state.src, state.bMarks[last + 1], state.eMarks[last + 1])
-        if not found or re.sub(r"\d+", "", found["mark"]) != mark:
+        if not found or found["mark"].translate(_NO_DIGITS) != mark:
             break
         last += 1
     return last

@@ -157,8 +157,9 @@ def _count_braces(lines: list[str], pair: str) -> list[int]:
     Braces behind a backslash do not count; others in strings do, as Tcl itself counts them in a braced body.
     """
     depths = [0]
+    brace = re.compile(rf"\\.|[{pair}]")
     for line in lines:
-        found = re.findall(rf"\\.|[{pair}]", line)
+        found = brace.findall(line) if pair[0] in line or pair[1] in line else ()
         depths.append(depths[-1] + found.count(pair[0]) - found.count(pair[1]))
     return depths
 

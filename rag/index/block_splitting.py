@@ -28,6 +28,7 @@ AnyBlock = TypeVar("AnyBlock", bound=Block)
 CHARACTERS_PER_TOKEN = 16
 _SENTENCE_END = re.compile(r"(?<=[.!?:;])\s+(?=[A-Z`\"'(\[*-])")
 _TABLE_BORDER = re.compile(r"[=+-]{3,}+[=+ -]*+")  # of reStructuredText, squeezed
+_AHEAD = 2  # times as many units as are expected to fit are looked at; if all fit, the next ones are
 _HEADER_LINES = 6  # the first lines of a table that may be its header
 ITEM_START = re.compile(r"(?:[-*+]|#\.|\d+[.)])\s+")
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
@@ -200,7 +201,7 @@ def _group(
     guess = 1
 
     while waiting:
-        ahead = _look_ahead(waiting, budget)
+        ahead = _look_ahead(waiting, budget, _AHEAD * max(guess, _AHEAD))
         taken = longest_prefix(ahead, partial(_fits_after, group, joiner, budget, count), guess)
         if taken == 0 and not cut and count(waiting[0]) > budget:
             parts = _cut_unit(waiting.popleft(), budget, count)
@@ -264,11 +265,11 @@ def _fits_after(group: Sequence[str], joiner: str, budget: int, count: Count, mo
     return count(joiner.join([*group, *more])) <= budget
 
 
-def _look_ahead(waiting: deque[str], budget: int) -> list[str]:
-    """The first of the waiting units, one more than the budget can hold by their characters."""
+def _look_ahead(waiting: deque[str], budget: int, most: int) -> list[str]:
+    """The first of the waiting units: one more than the budget can hold by their characters, and at most so many."""
     room = (budget + 1) * CHARACTERS_PER_TOKEN
     ahead: list[str] = []
-    for unit in islice(waiting, room):
+    for unit in islice(waiting, most):
         ahead.append(unit)
         room -= len(unit) + 1
         if room < 0:

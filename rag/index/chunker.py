@@ -309,7 +309,8 @@ class _Chunker:
 def introduce(blocks: Sequence[Block]) -> list[Part]:
     """The blocks with what introduces each: the sentence or caption directly above it, or a table's command."""
     parts: list[Part] = []
-    shown: dict[tuple[str, ...], Calls] = {}  # by the code that stands last under a heading
+    shown: dict[tuple[str, ...], str] = {}  # the code that stands last under a heading
+    known_calls = lru_cache(1)(read_calls)  # several tables may stand below it
     before: Part | None = None
     of_list = ""  # what introduces the list that is being read, which may be several blocks
     for block in blocks:
@@ -326,10 +327,11 @@ def introduce(blocks: Sequence[Block]) -> list[Part]:
 
         command = ""
         if block.kind == "code":
-            shown[path] = read_calls(block.text)
+            shown[path] = block.text
         elif block.kind == "table":
             depth = next((depth for depth in range(len(path), -1, -1) if path[:depth] in shown), 0)
-            command = find_owner(shown.get(path[:depth], {}), block.text, is_near=depth >= len(path) - 1)
+            calls = known_calls(shown.get(path[:depth], ""))
+            command = find_owner(calls, block.text, is_near=depth >= len(path) - 1)
             is_introduced |= bool(command and above and above.kind == "code")
         before = Part(block.kind, block.text, path, block.page, lead, remark, command, is_introduced)
         parts.append(before)
@@ -446,8 +448,12 @@ def _shared_depth(left: tuple[str, ...], right: tuple[str, ...]) -> int:
     """How many headings two paths have in common, from the outermost on."""
     if left == right:
         return len(left)
-    pairs = enumerate(zip(left, right, strict=False))
-    return next((depth for depth, (one, other) in pairs if one != other), min(len(left), len(right)))
+    depth = 0
+    for one, other in zip(left, right, strict=False):
+        if one != other:
+            break
+        depth += 1
+    return depth
 
 
 def render(blocks: Sequence[Block], heading_path: tuple[str, ...]) -> str:
