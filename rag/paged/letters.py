@@ -70,6 +70,8 @@ class _Letters(PDFPageAggregator):  # type: ignore[misc]  # pdfminer is not look
         glyphs = self._fonts.setdefault(id(font), _Glyphs(font, self))
         low = font.get_descent() * fontsize + rise
         upright = a * d * scaling > 0 and b * c <= 0
+        is_level = b == 0 == c  # then all letters of the string have the same heights
+        heights = self._heights(d * low + (y * d + f), d * (low + fontsize) + (y * d + f)) if is_level else {}
         is_later = False
         for part in seq:
             if isinstance(part, (int, float)):
@@ -81,9 +83,25 @@ class _Letters(PDFPageAggregator):  # type: ignore[misc]  # pdfminer is not look
                     text, width = glyphs[code]
                     advance = width * fontsize * scaling
                     place = (a, b, c, d, x * a + y * c + e, x * b + y * d + f)
-                    letter = self._measure(place, advance, low, low + fontsize)
-                    letter |= {"text": text, "fontname": glyphs.name, "upright": upright, "adv": advance}
-                    self.letters.append(letter)
+                    if is_level:
+                        near, far = place[4], a * advance + place[4]
+                        near, far = (near, far) if near <= far else (far, near)
+                    else:
+                        near, far, heights = self._turn(place, advance, low, low + fontsize)
+                    self.letters.append(
+                        {
+                            "object_type": "char",
+                            "matrix": place,
+                            "x0": near + self._left,
+                            "x1": far + self._left,
+                            "width": far - near,
+                            **heights,
+                            "text": text,
+                            "fontname": glyphs.name,
+                            "upright": upright,
+                            "adv": advance,
+                        }
+                    )
                     x += advance
                     x += wordspace if code == 32 else 0
                     is_later = True
@@ -91,21 +109,22 @@ class _Letters(PDFPageAggregator):  # type: ignore[misc]  # pdfminer is not look
             raise TooManyLetters(f"more than {self._most} letters on a page")
         return x, y
 
-    def _measure(self, matrix: tuple[float, ...], width: float, low: float, high: float) -> dict[str, Any]:
-        """The place and size of a letter, whose box is turned by its matrix."""
+    def _turn(
+        self, matrix: tuple[float, ...], width: float, low: float, high: float
+    ) -> tuple[float, float, dict[str, float]]:
+        """The left and right end, and the heights, of a letter whose box is turned by its matrix."""
         a, b, c, d, e, f = matrix
         xs = (a * 0 + c * low + e, a * width + c * low + e, a * width + c * high + e, a * 0 + c * high + e)
         ys = (b * 0 + d * low + f, b * width + d * low + f, b * width + d * high + f, b * 0 + d * high + f)
-        x0, x1, y0, y1 = min(xs), max(xs), min(ys), max(ys)
+        return min(xs), max(xs), self._heights(min(ys), max(ys))
+
+    def _heights(self, foot: float, head: float) -> dict[str, float]:
+        """Where a letter stands whose box has these ends, which may be in any order."""
+        y0, y1 = min(foot, head), max(foot, head)
         top = (self._height - y1) + self._top
         return {
-            "object_type": "char",
-            "matrix": matrix,
-            "x0": x0 + self._left,
-            "x1": x1 + self._left,
             "y0": y0,
             "y1": y1,
-            "width": x1 - x0,
             "height": y1 - y0,
             "size": y1 - y0,
             "top": top,
