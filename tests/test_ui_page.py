@@ -36,7 +36,7 @@ def gateway() -> Iterator[FakeGateway]:
 
 def serve_page(port: int, url: str, start: Start = list) -> AbstractContextManager[subprocess.Popen[bytes]]:
     command = start([sys.executable, "-m", "chipalign", "page", "--port", str(port), "--url", url])
-    return running(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL))
+    return running(subprocess.Popen(command, cwd=ROOT, stdout=subprocess.DEVNULL, stderr=subprocess.PIPE))
 
 
 @contextmanager
@@ -376,14 +376,18 @@ def test_page_keeps_to_its_own_server_and_gives_nobody_its_address(page_url: str
         )
 
 
-@pytest.mark.parametrize("stop", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("start", "stop"),
+    [(list, signal.SIGINT), (in_the_background, signal.SIGINT), (in_the_background, signal.SIGTERM)],
+)
 def test_page_process_ends_when_it_is_asked_to_also_in_the_background(
-    gateway: FakeGateway, stop: signal.Signals
+    gateway: FakeGateway, start: Start, stop: signal.Signals
 ) -> None:
     port = free_port()
-    with serve_page(port, gateway.url, in_the_background) as process:
+    with serve_page(port, gateway.url, start) as process:
         wait_until_served(f"http://127.0.0.1:{port}", process)
         process.send_signal(stop)
-        process.wait(timeout=15)
+        _, said = process.communicate(timeout=15)
+    assert b"Traceback" not in said
     with pytest.raises(httpx.ConnectError):
         httpx.get(f"http://127.0.0.1:{port}/_stcore/health")

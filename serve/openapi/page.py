@@ -18,6 +18,7 @@ STYLE = (
     ":root{color-scheme:light dark}\n"
     "body{font:16px/1.5 system-ui,sans-serif;max-width:60rem;margin:2rem auto;padding:0 1rem}\n"
     "code,pre{font:14px/1.5 ui-monospace,monospace}\n"
+    "code,dt{overflow-wrap:anywhere}\n"
     "pre{padding:.75rem;border:1px solid #8884;border-radius:8px;overflow-x:auto}\n"
     "details{border:1px solid #8884;border-radius:8px;margin:.5rem 0;padding:.5rem .75rem}\n"
     "summary{cursor:pointer}\n"

@@ -7,6 +7,7 @@ It draws nothing: `ui.page.chat_app` does, once for each click of each reader. `
 
 from __future__ import annotations
 
+import sys
 from pathlib import Path
 from urllib.parse import urlsplit
 
@@ -20,7 +21,11 @@ from ui.settings import UiSettings
 def main() -> None:
     """Serve the page as the environment says, until Ctrl-C or SIGTERM."""
     settings = UiSettings.from_env()
-    create_app(settings).run(config=streamlit_config(settings))
+    try:
+        create_app(settings).run(config=streamlit_config(settings))
+    except KeyboardInterrupt:  # the server has stopped, and its traceback says nothing more
+        sys.stderr.write("interrupted\n")
+        sys.exit(130)
 
 
 def create_app(settings: UiSettings) -> App:
