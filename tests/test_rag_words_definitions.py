@@ -111,3 +111,46 @@ def test_each_basic_term_of_the_handbook_is_explained_under_its_name() -> None:
     terms = re.findall(r"^### (.+)\n\n(.+)$", text, re.MULTILINE)
     assert len(terms) > 60
     assert [name for name, words in terms if not Subject(name.lower()).is_defined_in(words)] == []
+
+
+@for_each(
+    "text",
+    [
+        "HS-101 A clock.\n\nHS-102 The reset arrives late.",
+        "**HS-102**: The reset arrives late.",
+        "Codes:\n- `HS-102` the reset arrives late",
+        "[HS-102]  The reset arrives late.",
+        "## HS-102\n\nThe reset arrives late.",
+        "| No | Message |\n| --- | --- |\n| HS-102 | The reset arrives late |",
+    ],
+)
+def test_a_code_is_explained_by_the_line_or_row_that_begins_with_it(text: str) -> None:
+    for question in ("What does HS-102 mean?", "what is error code HS-102", "meaning of HS-102"):
+        subject = find_subject(question)
+        assert subject is not None
+        assert subject.is_defined_in(text)
+
+
+@for_each("text", ["See HS-102 there.", "HS-1021 is another.", "A-HS-102 too.", "| x | HS-102 |", "HS-102"])
+def test_what_only_names_a_code_does_not_explain_it(text: str) -> None:
+    assert not Subject("HS-102").is_defined_in(text)
+
+
+@for_each(
+    ("question", "name"),
+    [
+        ("What does rule M1.W.1 mean?", "M1.W.1"),
+        ("what is HD177?", "HD177"),
+        ("what does exit code 3 mean?", "exit code 3"),
+        ("what is clock skew", "clock skew"),
+    ],
+)
+def test_a_code_is_asked_for_with_or_without_what_it_is(question: str, name: str) -> None:
+    subject = find_subject(question)
+    assert subject is not None
+    assert subject.name == name
+
+
+@for_each("name", ["skew", "met5", "M1"])
+def test_a_word_is_not_explained_by_a_line_that_only_begins_with_it(name: str) -> None:
+    assert not Subject(name).is_defined_in(f"{name} routes go here.\n\n| {name} | 0.3 |")

@@ -2,6 +2,7 @@
 
 A short word of the field stands in a hundred passages, and a search takes the one that is most like "what is skew". The
 one that begins "Skew is ..." explains it, and so does a glossary's row, or the beginning of what stands under its name.
+A code (HS-102) is explained by the line or row that begins with it: lists of codes have no verbs.
 
     subject = find_subject("what is clock skew?")
     subject.is_defined_in("Clock skew is the difference between two arrivals.")  # True
@@ -20,7 +21,7 @@ MOST_WORDS = 4  # of a subject: more are a question of another kind
 _ASKS = re.compile(
     r"(?:(?:pls|please|can|could|would|you|kindly)\s+)*"
     r"(?:what(?:'?s|\s+is|\s+are|\s+(?P<does>does))|define|explain|(?:the\s+)?(?:meaning|definition)\s+of)\s+"
-    r"(?:the\s+term\s+|an?\s+|the\s+)?(?P<subject>[\w/ -]+?)"
+    r"(?:the\s+term\s+|an?\s+|the\s+)?(?P<subject>(?:[\w/ -]|(?<=\w)\.(?=\w))+?)"
     r"(?(does)\s+(?:mean|stand\s+for)|(?:\s+(?:mean|means|is|exactly))?)(?:\s+(?:to\s+me|pls|please))?\s*[?.!]*",
     re.IGNORECASE,
 )
@@ -36,6 +37,11 @@ _IS = (
     r"(?!\s+(?:not|now|also|only|often|never|always|still|already|usually|currently|\w+ed(?!\s+(?:minus|plus|as)\b))\b)"
 )
 _VERB = rf"(?:{_IS}|means?|describes|denotes?|refers?\s+to|stands?\s+for|defines|tells|specifies)\b"
+# HS-102, M1.W.1, HD177; what a list of such calls them says nothing
+_CODE = re.compile(r"[A-Za-z]\w*[-.][\w.-]*\d[\w.-]*|[A-Za-z]{2,}\d{2,}")
+_KIND = re.compile(
+    r"(?:(?:error|warning|message|exit|return|status|code|rule|check|violation|number)\s+)+", re.IGNORECASE
+)
 _MEANINGS = re.compile(r"^\|.*\b(?:meaning|definition|expansion|description)\b.*\|", re.IGNORECASE | re.MULTILINE)
 
 
@@ -58,6 +64,8 @@ class Subject:
     def is_defined_in(self, text: str) -> bool:
         """Whether a sentence begins with it and says what it is, or a row of a table of meanings, with its header."""
         sentence, row = _definitions_of(self.name)
+        if _CODE.fullmatch(self.name) and (_entry_of(self.name).search(text) or row.search(text)):
+            return True
         return bool(sentence.search(text) or (_MEANINGS.search(text) and row.search(text)))
 
 
@@ -68,8 +76,16 @@ def find_subject(question: str) -> Subject | None:
     if not found:
         return None
     name = " ".join(found["subject"].split())
+    code = _KIND.sub("", name, count=1)
+    name = code if _CODE.fullmatch(code) else name
     is_plain = 0 < len(name.split()) <= MOST_WORDS and not _PART.search(name)
     return Subject(name) if is_plain and tokenize(name) else None
+
+
+@lru_cache(maxsize=64)
+def _entry_of(code: str) -> re.Pattern[str]:
+    """Where a line begins with a code, alone or with what is said of it."""
+    return re.compile(rf"(?:^|\n)[ \t]*(?:#+ |[-*+>] )?[\[(*`\"]*{re.escape(code)}[\])*`\":]*(?=\s+\S)", re.IGNORECASE)
 
 
 @lru_cache(maxsize=64)
