@@ -72,6 +72,10 @@ def test_a_served_model_has_no_folder_here() -> None:
     assert "is served elsewhere and this needs the model itself" in refusal(find_model_folder, "openai:bge-m3")
 
 
+def fail_in_lines(*_: object, **__: object) -> None:
+    raise OSError("Got: no way\nAn error happened. Please check your internet connection.")
+
+
 def test_the_hub_is_asked_for_other_names_and_an_answer_that_does_not_come_is_one_sentence(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
@@ -80,6 +84,9 @@ def test_the_hub_is_asked_for_other_names_and_an_answer_that_does_not_come_is_on
     said = refusal(find_model_folder, "org/no such model!")
     assert said.startswith("'org/no such model!' is not a folder here and cannot be fetched from the hub (")
     assert said.endswith("name a local folder")
+    monkeypatch.setattr("huggingface_hub.snapshot_download", fail_in_lines)
+    said = refusal(find_model_folder, "org/name")
+    assert said == "'org/name' is not a folder here and cannot be fetched from the hub (no way): name a local folder"
 
 
 def test_an_adapter_is_found_by_name_or_folder_and_names_its_model(

@@ -114,8 +114,9 @@ def _find_on_hub(ref: str, wanted: list[str] | None = None) -> Path:
         return Path(snapshot_download(ref, allow_patterns=wanted, ignore_patterns=left_out))
     # The hub's errors are of these kinds, and so are httpx's connection errors there
     except (OSError, ValueError) as error:
+        reason = str(error).partition("\n")[0].removeprefix("Got: ")  # the other lines are advice about the hub
         raise EmbedderUnavailable(
-            f"{ref!r} is not a folder here and cannot be fetched from the hub ({error}): name a local folder"
+            f"{ref!r} is not a folder here and cannot be fetched from the hub ({reason}): name a local folder"
         ) from error
 
 
