@@ -299,7 +299,7 @@ def merge_tensors(
     total_bytes = sum(plan.n_bytes for output in outputs for plan in output.plans)
     watcher.say(f"merging {len(outputs[0].plans)} tensors, {total_bytes / 1e6:.0f} MB")
     if resumed := sum(len(output.journal.done) for output in outputs):
-        watcher.say(f"taking up a merge that was interrupted: {resumed} tensors are there already")
+        watcher.say(f"taking up a merge that was interrupted; tensors that are there already: {resumed}")
 
     results: list[list[TensorResult]] = []
     done_bytes = 0

@@ -119,8 +119,8 @@ class Resolver:
         Those that must be downloaded or converted come last, after all mistakes that can be seen at once.
         """
         found = self._find_all(refs)
-        for entry in found:
-            self._say(f"hashing {entry.ref}")
+        for ref in dict.fromkeys(entry.ref for entry in found):  # a model that is both parents is hashed once
+            self._say(f"hashing {ref}")
         self._start_hashing(found)
         return [self._identify(entry) for entry in found]
 
