@@ -5,6 +5,7 @@ question.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 from itertools import islice
 
 import numpy as np
@@ -13,12 +14,16 @@ import pytest
 from rag.answering.evidence import LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
 from rag.documents import Chunk, Hit
 from rag.embedding.embedder import Embedded
+from rag.reference.cards import Command, Place, Reference
 from rag.search.judging import HITS_READ
 from rag.search.retriever import Comparison, Retriever
 
 
 class BlindComparer:
     """An index that keeps no vectors of tokens: words alone decide."""
+
+    def __init__(self, *commands: Command) -> None:
+        self.reference = Reference(commands)
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         none = np.zeros((0, 4), dtype=np.float32)
@@ -141,6 +146,19 @@ def test_beside_what_a_word_means_only_its_own_paragraph_is_quoted() -> None:
     text = "Jitter is noise of an edge.\n\nSkew is a difference of arrivals. A tree lowers it.\n\nSlew is a time."
     assert quoted("what is skew?", text) == ["Skew is a difference of arrivals.", "A tree lowers it."]
     assert "Slew is a time." in quoted("which difference of arrivals is there", text)
+
+
+def test_a_name_alone_is_answered_by_what_the_reference_says_of_it() -> None:
+    code, said = "```tcl\npll_calc [-fast]\n```", "It computes the dividers of a PLL."
+    other = "`pll_calc` is slow. Many scripts call pll_calc, and pll_calc again."
+    hits = [hit(other, "a.md"), hit(f"{code}\n\n{said}\n\nAnother matter.", "b.md")]
+    place = Place("id-b.md", "b.md", "Guide", ("Commands",), 7, 23)
+    card = Command("pll_calc", "docs", "pll_calc [-fast]", said, (), place)
+
+    quotes = select_quotes("pll_calc", hits, BlindComparer(card))
+    assert [quote.text for quote in quotes][:2] == [code, said]
+    assert select_quotes("pll_calc", hits, BlindComparer())[0].number == 1
+    assert select_quotes("pll_calc", hits, BlindComparer(replace(card, is_partial=True)))[0].number == 1
 
 
 def test_the_passage_of_the_best_quote_comes_first_and_steps_are_quoted_whole() -> None:

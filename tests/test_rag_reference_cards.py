@@ -85,6 +85,8 @@ def test_options_are_known_only_where_a_document_shows_the_command_whole() -> No
     assert REFERENCE.options_of("repair_timing") == {"-hold", "-setup"}
     part = replace(TIMING, is_partial=True)
     assert Reference((part,)).options_of("repair_timing") == frozenset()
+    assert Reference((part,)).describe("repair_timing") is None
+    assert REFERENCE.describe("repair_timing") == REFERENCE.find("repair_timing")
     assert Reference((part, command("repair_timing", option("-all")))).options_of("repair_timing") == {
         "-hold",
         "-setup",

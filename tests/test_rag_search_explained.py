@@ -20,6 +20,24 @@ USING = [
 EXPLAINING = (
     "# Trees\n\nA tree takes the clock to each register. Skew is the difference of two arrivals. It costs time.\n"
 )
+COMMAND = """# Commands
+
+## Set skew
+
+Every skew of the steps is lowered.
+
+### Set skew, in short
+
+```tcl
+set_skew [-step step]
+```
+
+#### Options
+
+| Switch Name | Description |
+| --- | --- |
+| `-step` | The step whose skew is set. |
+"""
 HEADED = "# Notes\n\n## Wire spreading\n\nMoves nets apart after the router has ended.\n"
 
 
@@ -28,7 +46,7 @@ def index(tmp_path_factory: pytest.TempPathFactory) -> Retriever:
     folder, settings = tmp_path_factory.mktemp("index"), RagSettings(home=Path("unused"), min_relevance=0.99)
     pages = [
         parse_document("manual", f"{number}.md", f"Page {number}", text, None, "ISC")
-        for number, text in enumerate([*USING, EXPLAINING, HEADED])
+        for number, text in enumerate([*USING, EXPLAINING, HEADED, COMMAND])
     ]
     build_index(pages, folder, settings, TinyEmbedder())
     return Retriever.open_with(TinyEmbedder(), folder, settings)
@@ -55,6 +73,13 @@ def test_the_sentence_that_explains_it_is_quoted(index: Retriever) -> None:
 
 def test_a_heading_of_its_name_is_enough_for_an_answer(index: Retriever) -> None:
     assert index.search("what is wire spreading?")[0].chunk.heading_path == ("Wire spreading",)
+
+
+def test_a_name_alone_leads_to_where_the_reference_describes_it(index: Retriever) -> None:
+    [best, *_] = index.rank("set_skew")
+    assert index.reference.describe("set_skew") is not None
+    assert "set_skew [-step step]" in best.chunk.text
+    assert index.search("set_skew")[0].chunk == best.chunk
 
 
 @pytest.mark.parametrize("question", ["what is goulash?", "what is a skew goulash?", "how is skew lowered?"])

@@ -28,6 +28,11 @@ from tests.rows import for_each
         ("what are tap cells", "tap cells"),
         ("pls explain slack to me", "slack"),
         ("Could you please define metastability?", "metastability"),
+        ("what is PLACE_DENSITY", "PLACE_DENSITY"),
+        ("PLACE_DENSITY?", "PLACE_DENSITY"),
+        ("what does opt_clean do", "opt_clean"),
+        ("whats CTS_CLUSTER_SIZE used for?", "CTS_CLUSTER_SIZE"),
+        ("WIDTHTRUNC", "WIDTHTRUNC"),
     ],
 )
 def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
@@ -44,7 +49,10 @@ def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
         "what is the best way",
         "what is wrong with my netlist",
         "what does report_checks show",
-        "what does opt_clean do",
+        "what does the placer do",
+        "what is a margin for",
+        "SDC",
+        "--trace-fst",
         "which command repairs antennas",
         "what is the command that repairs antennas after detailed routing",
         "how is skew measured?",

@@ -20,6 +20,7 @@ from rag.answering.units import Unit, UnitKind, cut_units
 from rag.documents import Hit
 from rag.index.bm25 import content_terms
 from rag.passages import Span
+from rag.reference.cards import Card, Message, Reference
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
 from rag.words.definitions import Subject, find_subject
@@ -38,6 +39,10 @@ FAR_BEHIND = 4.5  # in log odds, behind the best unit: a unit so much less likel
 
 class Comparer(Protocol):
     """What a selection needs of a `rag.search.retriever.Retriever`."""
+
+    @property
+    def reference(self) -> Reference:
+        """What the documents say of commands, variables and messages."""
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         """Each question beside each passage, token by token."""
@@ -92,7 +97,10 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
     compared = comparer.compare(questions, hits)
     rankings = [_rank(*asked, candidates, hits, comparer) for asked in zip(questions, compared, strict=True)]
 
-    chosen = _choose(candidates, rankings, explains=find_subject(question) is not None)
+    subject = find_subject(question)
+    card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
+    first = _find_described(card, candidates, hits) if card else []
+    chosen = _choose(candidates, rankings, first, explains=subject is not None and not subject.is_exact)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -133,22 +141,36 @@ def _defines(subject: Subject, hit: Hit, unit: Unit) -> bool:
     return subject.is_defined_in("\n".join(hit.chunk.text[start:end] for start, end in spans))
 
 
+def _find_described(card: Card, candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[int]:
+    """The units of a card's description, then those of its place, a synopsis or a row."""
+    said = "" if isinstance(card, Message) else " ".join(card.description.split()).lower()
+    described = [row for row, one in enumerate(candidates) if one.key in said]
+    ids = [hits[one.number - 1].chunk.chunk_id for one in candidates]
+    start, end = card.place.start, card.place.end
+    placed = [row for row, one in enumerate(candidates) if one.unit.start < end and one.unit.end > start]
+    return described + [row for row in placed if ids[row] == card.place.chunk_id]
+
+
 def _choose(
-    candidates: Sequence[_Candidate], rankings: Sequence[list[tuple[float, int]]], *, explains: bool
+    candidates: Sequence[_Candidate],
+    rankings: Sequence[list[tuple[float, int]]],
+    first: Sequence[int] = (),
+    *,
+    explains: bool = False,
 ) -> list[_Candidate]:
-    """The best unit of the whole question and of each clause, then the next best of the whole, while there is room.
+    """`first`, the best unit of the whole question and of each clause, then the next best, while there is room.
 
     Each comes with what belongs to it; what stands beside them fills the room that is left. explains: only what stands
     in the same paragraph does, because beside what one word means stands what others mean.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
-    order = [ranking[0] for ranking in (whole, *clauses) if ranking]
-    order += [(value, row) for value, row in whole if best - value <= FAR_BEHIND]
+    order = [*first, *(ranking[0][1] for ranking in (whole, *clauses) if ranking)]
+    order += [row for value, row in whole if best - value <= FAR_BEHIND]
 
     belongs = _share_block if explains else _share_section
     selection = _Selection(candidates)
-    for _, row in order:
+    for row in order:
         if selection.take(row):
             for other in _companions(candidates, row):
                 selection.take(other)

@@ -198,6 +198,11 @@ class Reference:
         """The first card of a name, or None."""
         return next(iter(self.lookup(name)), None)
 
+    def describe(self, name: str) -> Card | None:
+        """The card of this name; None also for a command of which documents show a part, such as one new option."""
+        card = self.find(name)
+        return None if isinstance(card, Command) and card.is_partial else card
+
     def options_of(self, command_name: str) -> frozenset[str]:
         """The options that any document gives a command.
 

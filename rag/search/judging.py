@@ -21,8 +21,8 @@ from rag.search.query import without_design
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import FEW_PASSAGES, Evidence, is_doubtful, relevance, weigh_unknown
 from rag.settings import RagSettings
+from rag.words.definitions import LEAST_CAPITALS
 
-LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 # Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
 # a few
 HITS_READ = 8

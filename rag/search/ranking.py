@@ -8,7 +8,7 @@ It ranks whatever it finds. Whether the index answers the question at all is `ju
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
 from itertools import chain, islice, starmap
 from typing import NamedTuple
 
@@ -21,6 +21,7 @@ from rag.errors import IndexCorrupt
 from rag.index.bm25 import best_rows, content_terms, find_names, find_tokens, tokenize
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
+from rag.reference.cards import Message
 from rag.search.clauses import split_clauses
 from rag.search.fusion import mix_scores, raise_scores
 from rag.settings import RagSettings
@@ -38,6 +39,7 @@ MOST_HEADINGS = 16  # of the best passages with a name, whose headings are looke
 # What a passage gains that says what the question wants explained, and what it gains under a heading that is its name
 DEFINES, HEADS = 3.0, 1.0
 MOST_DEFINING = 200  # passages with the words to be explained, which are looked at
+SAID_AT_LEAST = 60  # characters of a description, by which its passage is known
 RECENT = 32  # questions and clauses whose vectors are kept, 10 to 400 kB each
 
 
@@ -164,17 +166,30 @@ class Ranker:
     def _find_defining(self, query: str) -> dict[int, float]:
         """The passages that explain what the question wants explained, and what each gains; none for other ones."""
         subject = find_subject(query)
-        bm25, found = self._index.bm25, {}
+        bm25 = self._index.bm25
         holding = frozenset(map(int, bm25.rows_with_all(subject.terms))) if subject else frozenset()
         if not subject or not holding:
             return {}
+        found = dict.fromkeys(self._find_described(subject.name) if subject.is_exact else (), DEFINES + HEADS)
         for row in best_rows(bm25.scores(subject.name), MOST_DEFINING):
             chunk = self._index.chunks[row]
             gained = HEADS * subject.share_of(_last_heading(chunk))
             gained += DEFINES if subject.is_defined_in(chunk.text) else 0.0
             if gained and row in holding:
-                found[row] = gained
+                found[row] = max(gained, found.get(row, 0.0))
         return found
+
+    def _find_described(self, name: str) -> Iterator[int]:
+        """The passage at which the reference describes a name, and the one before it that says what it is."""
+        card = self._index.reference.describe(name)
+        row = self._index.chunks.find(card.place.chunk_id) if card else None
+        if card is None or row is None:
+            return
+        yield row
+        said = "" if isinstance(card, Message) else card.description[:SAID_AT_LEAST]
+        before = self._index.chunks[row - 1] if row and said else None
+        if before and before.path == card.place.path and said in " ".join(before.text.split()):
+            yield row - 1
 
     def _find(self, text: str, wordings: list[Embedded]) -> _Asked:
         """The candidates for a question or a clause."""

@@ -1,5 +1,7 @@
 """What a question wants explained ("what is skew?"), and the passages that say what it is. Rules on words; no model.
 
+Who types the name of a command and nothing else wants it explained, too.
+
 A short word of the field stands in a hundred passages, and a search takes the one that is most like "what is skew". The
 one that begins "Skew is ..." explains it, and so does a glossary's row, or the beginning of what stands under its name.
 A code (HS-102) is explained by the line or row that begins with it: lists of codes have no verbs.
@@ -14,15 +16,21 @@ import re
 from dataclasses import dataclass
 from functools import lru_cache
 
-from rag.index.bm25 import tokenize
+from rag.index.bm25 import is_identifier, tokenize
 
 LONGEST = 100  # characters of a question that wants something explained
+LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 MOST_WORDS = 4  # of a subject: more are a question of another kind
 _ASKS = re.compile(
     r"(?:(?:pls|please|can|could|would|you|kindly)\s+)*"
     r"(?:what(?:'?s|\s+is|\s+are|\s+(?P<does>does))|define|explain|(?:the\s+)?(?:meaning|definition)\s+of)\s+"
     r"(?:the\s+term\s+|an?\s+|the\s+)?(?P<subject>(?:[\w/ -]|(?<=\w)\.(?=\w))+?)"
     r"(?(does)\s+(?:mean|stand\s+for)|(?:\s+(?:mean|means|is|exactly))?)(?:\s+(?:to\s+me|pls|please))?\s*[?.!]*",
+    re.IGNORECASE,
+)
+# An exact name alone, or what it does or is for
+_ASKS_OF_NAME = re.compile(
+    r"(?:what\s+does\s+(?P<does>\w+)\s+do|(?:what\s+is|what'?s)\s+(?P<is>\w+)\s+(?:used\s+)?for|(?P<alone>\w+))\s*[?.!]*",
     re.IGNORECASE,
 )
 # A subject with one of these asks for a part of something: "what is the default of ...", "what are the units for ..."
@@ -52,6 +60,11 @@ class Subject:
     name: str
 
     @property
+    def is_exact(self) -> bool:
+        """Whether it is the name of a command, a variable or a message, which a reference may describe."""
+        return _is_exact(self.name)
+
+    @property
     def terms(self) -> frozenset[str]:
         """Its words as an index has them."""
         return frozenset(tokenize(self.name))
@@ -72,6 +85,11 @@ class Subject:
 def find_subject(question: str) -> Subject | None:
     """What the question wants explained and nothing else; None for any other question."""
     asked = question.strip() if len(question) <= LONGEST else ""
+    of_name = _ASKS_OF_NAME.fullmatch(asked)
+    name = next(filter(None, of_name.groups()), "") if of_name else ""
+    if _is_exact(name):
+        return Subject(name)
+
     found = _ASKS.fullmatch(asked)
     if not found:
         return None
@@ -80,6 +98,10 @@ def find_subject(question: str) -> Subject | None:
     name = code if _CODE.fullmatch(code) else name
     is_plain = 0 < len(name.split()) <= MOST_WORDS and not _PART.search(name)
     return Subject(name) if is_plain and tokenize(name) else None
+
+
+def _is_exact(name: str) -> bool:
+    return is_identifier(name) or (name.isupper() and len(name) >= LEAST_CAPITALS)
 
 
 @lru_cache(maxsize=64)
