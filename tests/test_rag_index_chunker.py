@@ -581,3 +581,18 @@ def test_the_limit_holds_and_nothing_is_lost_below_lead_ins(
         assert count_words(chunk.text) <= max(target - place, target // 2)
     found = re.findall(r"n\d+x\d+", " ".join(chunk.text for chunk in chunks))
     assert list(dict.fromkeys(found)) == re.findall(r"n\d+x\d+", " ".join(parts))
+
+
+def test_every_piece_of_a_synopsis_names_its_command() -> None:
+    options = "".join(f"    [-option_{number} value_{number}]\n" for number in range(40))
+    for heading, named in (("Repair Timing", "For `repair_timing`:\n\n"), ("repair_timing", "")):
+        found = chunks_of(f"# Commands\n\n## {heading}\n\n```tcl\nrepair_timing\n{options}```\n", 60)
+        first, *others = [chunk.text for chunk in found]
+        assert first.startswith("```tcl\nrepair_timing\n")
+        assert others
+        assert all(text.startswith(f"{named}```tcl\n    [-option_") for text in others)
+
+
+def test_pieces_of_a_script_name_no_command() -> None:
+    script = "".join(f"route_nets -layer M{number}\nfill_rows -cell F{number}\n" for number in range(40))
+    assert not any("For `" in chunk.text for chunk in chunks_of(f"# A\n\n```tcl\n{script}```\n", 60))

@@ -144,3 +144,14 @@ def test_every_line_stands_in_its_passage_where_it_says(pages: list[list[str]]) 
             assert line.text.startswith(line.chunk.text[line.start : line.end].rstrip(" |"))
         place = block.place()
         assert 0 <= place.start < place.end
+
+
+def test_a_synopsis_that_goes_on_below_its_name_is_one_block() -> None:
+    texts = ("```tcl\nroute_nets\n  [-a]\n```", "For `route_nets`:\n\n```tcl\n  [-b]\n```\n\nIt routes.")
+    code, prose = blocks(*texts)
+    assert (code.text, prose.text) == ("route_nets\n  [-a]\n  [-b]", "It routes.")
+
+
+def test_the_name_of_another_command_above_code_stays() -> None:
+    found = blocks("```tcl\nroute_nets\n  [-a]\n```", "For `fill_rows`:\n\n```tcl\n  [-b]\n```")
+    assert [block.text for block in found] == ["route_nets\n  [-a]", "For `fill_rows`:", "  [-b]"]

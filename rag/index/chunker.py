@@ -207,7 +207,7 @@ class _Chunker:
         return _Piece(blocks, heading_path, text, self._count(text), self._budget(heading_path))
 
     def _name_command(self, part: Part, text: str) -> str:
-        """The line over a piece that begins with a table of options and does not say whose they are; else ""."""
+        """The line over a piece that begins with options, in a table or a synopsis, and does not say whose; else ""."""
         command = part.command
         if not command or command in text or command in describe_place(self._title, part.heading_path):
             return ""
@@ -245,6 +245,8 @@ class _Chunker:
         What takes more than a quarter of the room is not put above it.
         """
         budget = self._budget(block.heading_path)
+        if block.kind == "code" and self._count(block.text) > budget:
+            block = replace(block, command=find_synopsis(block.text))
         if block.lead and self._count(_write_lead(block)) > budget // 4:
             block = replace(block, lead="")
         if block.remark and self._count(block.remark) > budget // 4:
@@ -353,6 +355,12 @@ def read_calls(code: str) -> Calls:
         if len(call["name"]) <= MAX_HEADING_CHARACTERS:
             found.setdefault(call["name"], set()).update(_OPTION.findall(call["rest"]))
     return {name: frozenset(options) for name, options in found.items() if options}
+
+
+def find_synopsis(code: str) -> str:
+    """The command whose synopsis a code block is, which each of its parts says; "" for other code."""
+    calls = read_calls(code)
+    return next((name for name, options in calls.items() if len(calls) == 1 and not options), "")
 
 
 def find_owner(calls: Calls, table: str, is_near: bool = True) -> str:

@@ -30,7 +30,7 @@ if TYPE_CHECKING:
     from rag.embedding.embedder import TextEmbedder
 
 FORMAT = 4  # of the manifest and the files it names
-CHUNKER_VERSION = 7  # of rag.formats and rag.index.chunker: other chunks mean another index
+CHUNKER_VERSION = 8  # of rag.formats and rag.index.chunker: other chunks mean another index
 TOKENIZER_VERSION = 2  # of rag.index.bm25: another tokenizer cannot search its postings
 MANIFEST = "manifest.json"
 MAX_MANIFEST_BYTES = 64 * 2**20  # it is read whole; skipped files, its longest part, take some 100 KB for a collection

@@ -19,6 +19,7 @@ from rag.reference.cards import Place
 SectionKind = Literal["prose", "list", "table", "code"]
 MOST_LINES = 400  # of a block; a longer one is data
 _CELL_BORDER = re.compile(r"(?<!\\)\|")
+_NAMED = re.compile(r"For `(?P<name>[^`]+)`:")
 LONGEST_ROW = 4000  # characters of a table's row
 
 
@@ -81,7 +82,7 @@ def read_blocks(chunks: Iterable[Chunk]) -> Iterator[SectionBlock]:
     for chunk in chunks:
         blocks = list(_blocks_of(chunk))
         if waiting:
-            waiting, blocks = _take_rest(waiting, blocks)
+            waiting, blocks = _take_rest(waiting, _drop_name(waiting, blocks))
 
         for block in blocks:
             if waiting and block.begins_chunk and _goes_on(waiting, block):
@@ -116,6 +117,14 @@ def _goes_on(before: SectionBlock, block: SectionBlock) -> bool:
     """
     is_alike = before.kind == block.kind == "code" and (before.path, before.language) == (block.path, block.language)
     return is_alike and block.lines[0].text[:1].isspace() and len(before.lines) + len(block.lines) <= MOST_LINES
+
+
+def _drop_name(before: SectionBlock, blocks: list[SectionBlock]) -> list[SectionBlock]:
+    """A passage's blocks without the line that says whose synopsis goes on in it (`rag.index.chunker`)."""
+    named = _NAMED.fullmatch(blocks[0].text) if len(blocks) > 1 and before.kind == blocks[1].kind == "code" else None
+    if named and before.text.lstrip().startswith(named["name"]):
+        return [replace(blocks[1], begins_chunk=True), *blocks[2:]]
+    return blocks
 
 
 def _take_rest(table: SectionBlock, blocks: list[SectionBlock]) -> tuple[SectionBlock, list[SectionBlock]]:
