@@ -136,8 +136,9 @@ def test_pip_fetches_a_source_distribution_by_its_hash(
 ) -> None:
     monkeypatch.setenv("PIP_NO_INDEX", "1")
     monkeypatch.setenv("PIP_FIND_LINKS", str(sdist.parent))
+    monkeypatch.chdir(tmp_path)
     package = pin(sdist)
-    assert fetch_package(package, tmp_path / "out", tmp_path / "packages") == 1
+    assert fetch_package(package, Path("out"), Path("packages")) == 1  # folders as they are typed
     assert [path.name for path in (tmp_path / "packages").iterdir()] == [package.file]
     with pytest.raises(CorpusUnavailable, match="give it with --mirror DIR"):
         fetch_package(replace(package, sha256="0" * 64), tmp_path / "again", tmp_path / "other")

