@@ -673,6 +673,15 @@ def test_a_build_from_sources_keeps_what_was_uploaded(tmp_path: Path) -> None:
     assert build_index(DOCUMENTS[:2], index_dir, other, TinyEmbedder()).collections == {"notes": 2}
 
 
+def test_an_index_of_another_version_is_refused_with_the_one_thing_that_helps(tmp_path: Path) -> None:
+    build_index(DOCUMENTS, tmp_path / "index", SETTINGS, TinyEmbedder())
+    other = replace(spec_of(SETTINGS, TinyEmbedder()), chunker_version=99)
+    with pytest.raises(
+        IndexMismatch, match=r"another version of this program .*99 now\): build it again from its sour"
+    ):
+        open_index(tmp_path / "index", other)
+
+
 def test_documents_that_cannot_join_an_index_leave_it_as_it_is(tmp_path: Path) -> None:
     index_dir = tmp_path / "index"
     build_index(DOCUMENTS, index_dir, SETTINGS, TinyEmbedder())

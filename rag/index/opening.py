@@ -33,6 +33,11 @@ def open_index(index_dir: Path, spec: IndexSpec | None = None, store: VectorStor
         manifest = read_manifest(index_dir)
         if differences := manifest.spec.differences(spec) if spec else []:
             listed = "; ".join(differences)
+            if spec and manifest.spec.chunker_version != spec.chunker_version:  # no setting brings that back
+                raise IndexMismatch(
+                    f"the index in {index_dir} was built by another version of this program ({listed}): build it again "
+                    "from its sources"
+                )
             raise IndexMismatch(
                 f"the index in {index_dir} was built with other settings ({listed}): build it again, or set them back"
             )
