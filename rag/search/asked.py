@@ -82,7 +82,7 @@ _TAIL_START = re.compile(
     r"(?:\s*[,;(–—]\s*|\s+-{1,2}\s+|\s+)(?:(?:please|but|and)\s+)?(?=(?:in|as|with|using|no|without|at most|auf|en)\b)",
     re.IGNORECASE,
 )
-_LEAD_CLAUSE = re.compile(r"(?:(?:in|as|using|auf|en)\s[^,:?.!\n]{2,40}|briefly|concisely|in short)\s*[,:]\s+", re.I)
+_LEAD_CLAUSE = re.compile(r"\s*(?:(?:in|as|using|auf|en)\s[^,:?.!\n]{2,40}|briefly|concisely|in short)\s*[,:]\s+", re.I)
 _ORDER = re.compile(r"(?:please\s+)?(?:list|explain|show|give|summari[sz]e|describe|tell|compare|name|define)\b", re.I)
 _FORM_CJK = re.compile(
     r"[，,、]?\s*请?用(?:[简繁][体體])?(?:中文|英文|英语|日语|一句话)(?:回答|答复|说明)?[。.！!]?"
