@@ -200,3 +200,10 @@ def test_many_threads_search_one_index() -> None:
     for thread in threads:
         thread.join()
     assert results == [expected] * 400
+
+
+@for_each(
+    "text", ["ｃｈｅｃｋ＿ｄｒｃ", "コマンド「ｃｈｅｃｋ＿ｄｒｃ」は", "check_drcとは", "Ｃｈｅｃｋ＿ＤＲＣ（　）"]
+)
+def test_letters_of_full_width_are_those_of_ascii(text: str) -> None:
+    assert "check_drc" in tokenize(text)

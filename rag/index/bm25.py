@@ -65,6 +65,7 @@ _TOKEN = re.compile(
 _PART = re.compile(rf"[^\W_{_CJK}]+")
 _IS_CJK = re.compile(f"[{_CJK}]")
 _VERSION = re.compile(r"[vV]?\d[\d.]*[a-z]?")
+_NARROW = {0xFF01 + number: 0x21 + number for number in range(94)}  # of East Asian texts: `ｒｅｐｏｒｔ＿ｃｈｅｃｋｓ`
 _MICRO = str.maketrans("µμ", "uu")  # two signs for one unit, and what people type
 
 
@@ -79,7 +80,8 @@ def is_identifier(token: str) -> bool:
 
 
 def find_tokens(text: str) -> list[str]:
-    """Words and whole names as they stand in the text, in order."""
+    """Words and whole names as they stand in the text, in order; letters of full width as those of ASCII."""
+    text = text if text.isascii() else text.translate(_NARROW)
     return [match.group() for match in _TOKEN.finditer(text)]
 
 
