@@ -182,7 +182,6 @@ NOT_FOLLOWED = {
     "two libraries": ("liberty", LIBERTY + LIBERTY),
     "a group that is not understood": ("liberty", LIBERTY.replace("cell (INV)", "cell (INV) (X)")),
     "a macro that is never closed": ("lef", LEF.replace("END INV_X1\n", "")),
-    "two macros on a line": ("lef", LEF.replace("END INV_X1\n", "END INV_X1 MACRO B\nEND B\n")),
     "a quote that is never closed": ("lef", LEF.replace('"[]"', '"[]')),
     "cut in a section": ("def", DEF[: DEF.index("END NETS")]),
     "a net that is never closed": ("spef", SPEF.replace("*CONN\n*END\n", "*CONN\n")),
@@ -246,3 +245,15 @@ def test_of_very_many_rules_of_a_layer_the_rest_is_counted() -> None:
     rules = "\n".join(f"  SPACING 0.{number} ;" for number in range(MAX_RULE_LINES + 5))
     blocks = parse_eda_data(f"VERSION 5.8 ;\nLAYER M1\n{rules}\nEND M1\nEND LIBRARY\n", "lef").blocks
     assert blocks[-1].text.endswith("\n… and 5 more\n```")
+
+
+def test_macros_pins_and_sites_that_share_a_line_are_read_one_by_one() -> None:
+    text = (
+        "VERSION 5.8 ; SITE core SIZE 0.2 BY 1.4 ; CLASS CORE ; END core\n"
+        "MACRO BUF CLASS CORE ; SIZE 0.6 BY 1.4 ; PIN A USE SIGNAL ; END A PIN Z USE SIGNAL ; END Z END BUF MACRO B\n"
+        "END B\nEND LIBRARY\n"
+    )
+    shown = texts(text, "lef")
+    assert [part for part in shown if "macros" in part] == ["2 macros."]
+    assert "| BUF | CORE | 0.6 BY 1.4 | A Z |" in shown[-1]
+    assert "| core | CORE | 0.2 BY 1.4 |" in "\n".join(shown)

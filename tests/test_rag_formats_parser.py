@@ -511,3 +511,8 @@ def test_a_report_that_is_a_page_is_read_as_one(name: str) -> None:
     content = b"\n<!DOCTYPE html>\n<html><body><h1>Power</h1><p>12 mW of <b>VDD</b></p></body></html>"
     (block,) = read_file(name, content)[1].blocks
     assert block.text == "12 mW of VDD"
+
+
+def test_attributes_of_kramdown_are_no_text() -> None:
+    blocks = parse_markdown("| a |\n|---|\n| 1 |\n{: .wide}\n\n```\n{: kept}\n```\n").blocks
+    assert [block.text for block in blocks] == ["| a |\n|---|\n| 1 |", "```\n{: kept}\n```"]

@@ -25,6 +25,8 @@ MAX_RULE_LINES = 300  # shown of a layer; those of small nodes have some hundred
 _NAMES_PER_CELL = 40  # pins shown per macro or cell
 
 _LEF_OPAQUE = re.compile(r'"[^"]*(?:"|(?P<open>\Z))|#[^\n]*')
+# What has no `;` behind it, where the next statement stands on the same line
+_LEF_JOINED = re.compile(r"\b((?:MACRO|PIN|SITE|END)[ \t]+[^\s;]+)[ \t]+(?=[A-Za-z])", re.IGNORECASE)
 _HIDDEN = str.maketrans("{}; \t\n", "\ue000\ue001\ue002\ue003\ue003\ue003")
 _SHOWN = str.maketrans("\ue000\ue001\ue002\ue003", "{}; ")
 _DEF_SECTIONS = frozenset(
@@ -119,6 +121,7 @@ def _show(blocks: list[Block]) -> tuple[Block, ...]:
 
 def _parse_lef(text: str, is_whole: bool) -> Parsed:
     text, is_closed = _take_out(_LEF_OPAQUE, text)
+    text = _LEF_JOINED.sub(r"\1\n", text)
     is_followed = is_whole and is_closed  # until a keyword stands where none is expected
     header: list[str] = []
     layers: list[list[str]] = []

@@ -60,9 +60,10 @@ _INDENTED_PART = re.compile(
 )
 _NOTE = re.compile(r"\[[^\]\n]{1,200}\]:\s")  # a footnote, or a link's target
 _PREPARED = re.compile(
-    r"^\s*(?::::|!!!|\?\?\?|===|\[[^\]\n]{1,200}\]:\s)", re.MULTILINE
+    r"^\s*(?::::|\{:|!!!|\?\?\?|===|\[[^\]\n]{1,200}\]:\s)", re.MULTILINE
 )  # what any of these begins with
 _ATTRIBUTES = re.compile(r"\s*\{[#.][^{}]*\}\s*$")  # of a heading, as pandoc and kramdown write them
+_KRAMDOWN = re.compile(r"\s*\{:[^{}\n]*\}\s*")  # attributes of the block above, as kramdown writes them
 _ALERT = re.compile(r"\s*>\s*\[!(?P<kind>[A-Za-z]+)\][ \t]*(?P<title>.*)")
 _DEFINITION = re.compile(r"[^\n:]{1,200}\n:\s{1,3}\S")
 _CAPTION = re.compile(r"(?:Table)?: +(?P<text>\S[^\n]*)")
@@ -105,6 +106,8 @@ def _prepare(text: str) -> str:
     while waiting:
         line = waiting.popleft()
         begins = line.lstrip()[:3]
+        if begins[:2] == "{:" and not in_fence and _KRAMDOWN.fullmatch(line):
+            continue
         in_fence ^= begins in ("```", "~~~")
         mark = _COLON_FENCE.match(line) if begins == ":::" and not in_fence else None
         if begins in ("!!!", "???", "===") and not in_fence and (part := _INDENTED_PART.fullmatch(line)):
