@@ -257,3 +257,12 @@ def test_macros_pins_and_sites_that_share_a_line_are_read_one_by_one() -> None:
     assert [part for part in shown if "macros" in part] == ["2 macros."]
     assert "| BUF | CORE | 0.6 BY 1.4 | A Z |" in shown[-1]
     assert "| core | CORE | 0.2 BY 1.4 |" in "\n".join(shown)
+
+
+def test_a_count_that_the_list_of_a_section_does_not_have_is_said() -> None:
+    text = (
+        "VERSION 5.8 ;\nDESIGN top ;\nCOMPONENTS 3 ;\n- u1 INV ;\n- u2 INV\n + PLACED ( 0 0 ) N ;\nEND COMPONENTS\n"
+        "PINS 1 ;\n- clk + NET clk ;\nEND PINS\nNETS 7 ;\nEND NETS\nEND DESIGN\n"
+    )
+    rows = ["| COMPONENTS | 3, but 2 are listed |", "| PINS | 1 |", "| NETS | 7 |"]
+    assert texts(text, "def")[-1].splitlines()[2:] == rows

@@ -66,3 +66,25 @@ def test_a_workbook_of_more_strings_than_memory_should_hold_is_refused() -> None
         archive.writestr("xl/sharedStrings.xml", b"<si><t>a</t></si>" * (MAX_TAGS // 4 + 1))
     with pytest.raises(ParseFailed, match=f"its xl/sharedStrings.xml has more than {MAX_TAGS} tags"):
         parse_excel(stream.getvalue())
+
+
+@for_each(
+    ("value", "number_format", "shown"),
+    [
+        (0.5, "0%", "50%"),
+        (0.1234, "0.00%", "12.34%"),
+        (1, "0%", "100%"),
+        (0.07, "0.0 %", "7%"),
+        (0.5, "0.00", "0.5"),
+        ("0.5", "0%", "0.5"),
+    ],
+)
+def test_a_percentage_is_shown_as_one(value: Any, number_format: str, shown: str) -> None:
+    book = Workbook()
+    book.active.append(["name", "share"])
+    book.active.append(["x", value])
+    book.active["B2"].number_format = number_format
+    stream = BytesIO()
+    book.save(stream)
+    [block] = parse_excel(stream.getvalue()).blocks
+    assert block.text.split("\n")[-1] == f"| x | {shown} |"

@@ -214,16 +214,21 @@ def _parse_def(text: str, is_whole: bool) -> Parsed:
     header: list[str] = []
     counts: list[list[str]] = []
     section = ""
+    listed = 0  # things of the section that is open; each begins with a dash
 
     for words in _statements(text):
         keyword = words[0].upper()
         if section:
-            section = "" if keyword == "END" and words[1:2] == [section] else section
+            listed += keyword == "-"
+            is_end = keyword == "END" and words[1:2] == [section]
+            if is_end and listed and counts and counts[-1][1].isdecimal() and int(counts[-1][1]) != listed:
+                counts[-1][1] += f", but {listed} are listed"
+            section = "" if is_end else section
         elif keyword in _DEF_SECTIONS:
-            section = words[0]
+            section, listed = words[0], 0
             counts.append([keyword, words[1] if len(words) > 1 else ""])
         elif keyword == "PROPERTYDEFINITIONS":
-            section = words[0]
+            section, listed = words[0], 0
         elif keyword not in ("END", "ROW", "TRACKS", "GCELLGRID"):
             header.append(" ".join(words))
 

@@ -9,6 +9,7 @@ hidden sheets are left out, and no macro is run.
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
+from contextlib import suppress
 from datetime import date, datetime, time
 from io import BytesIO
 from typing import Any
@@ -36,7 +37,7 @@ def parse_excel(content: bytes) -> Parsed:
     try:
         book = load_workbook(BytesIO(content), read_only=True, data_only=True)
         for sheet in (sheet for sheet in book.worksheets if sheet.sheet_state == "visible"):
-            rows = list(_read_rows(sheet.iter_rows(values_only=True, max_col=MAX_COLUMNS), room))
+            rows = list(_read_rows(sheet.iter_rows(max_col=MAX_COLUMNS), room))
             room -= len(rows)
             blocks += read_sheet(rows, sheet.title)
         book.close()
@@ -50,10 +51,21 @@ def _read_rows(rows: Iterable[tuple[Any, ...]], at_most: int) -> Iterator[list[s
     for number, row in enumerate(rows):
         if number == at_most:
             return
-        cells = [_write(value) for value in row]
+        cells = [_write_cell(cell) for cell in row]
         while cells and not cells[-1]:
             cells.pop()
         yield cells
+
+
+def _write_cell(cell: Any) -> str:
+    """What a cell shows; a number that is shown as a percentage stands as one."""
+    value = cell.value
+    if not isinstance(value, int | float) or isinstance(value, bool):
+        return _write(value)
+    with suppress(LookupError):  # a style that the workbook lacks
+        if "%" in (cell.number_format or ""):
+            return f"{_write(round(value * 100.0, 10))}%"
+    return _write(value)
 
 
 def _write(value: Any) -> str:
