@@ -33,6 +33,10 @@ from tests.rows import for_each
         ("what does opt_clean do", "opt_clean"),
         ("whats CTS_CLUSTER_SIZE used for?", "CTS_CLUSTER_SIZE"),
         ("WIDTHTRUNC", "WIDTHTRUNC"),
+        ("the repair_design command", "repair_design"),
+        ("what does the opt_expr pass do?", "opt_expr"),
+        ("GRT-0118 error", "GRT-0118"),
+        ("help detailed_route", "detailed_route"),
     ],
 )
 def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:

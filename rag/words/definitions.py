@@ -28,9 +28,11 @@ _ASKS = re.compile(
     r"(?(does)\s+(?:mean|stand\s+for)|(?:\s+(?:mean|means|is|exactly))?)(?:\s+(?:to\s+me|pls|please))?\s*[?.!]*",
     re.IGNORECASE,
 )
+_NAME = r"(?:the\s+)?(\w[\w-]*)(?:\s+(?:command|pass|variable|option|message|warning|error))?"
 # An exact name alone, or what it does or is for
 _ASKS_OF_NAME = re.compile(
-    r"(?:what\s+does\s+(?P<does>\w+)\s+do|(?:what\s+is|what'?s)\s+(?P<is>\w+)\s+(?:used\s+)?for|(?P<alone>\w+))\s*[?.!]*",
+    rf"(?:what\s+does\s+{_NAME}\s+do|what(?:\s+is|'?s)\s+{_NAME}\s+(?:used\s+)?for"
+    rf"|(?:(?:help|man|describe|info|tell\s+me\s+about)\s+)?{_NAME})\s*[?.!]*",
     re.IGNORECASE,
 )
 # A subject with one of these asks for a part of something: "what is the default of ...", "what are the units for ..."
