@@ -278,7 +278,7 @@ def test_status_distinguishes_ready_starting_degraded_and_down() -> None:
             "starting", "Not ready yet: the engine does not answer. This line says when it is."
         )
         fake.script = Script(ready=(503, {"status": "starting", "engine": "it is loading", "answers": "quote"}))
-        assert gateway.status() == Status("starting", "Answers in quotes. No model's words yet: it is loading.")
+        assert gateway.status() == Status("starting", "Answers in quotes; it is loading.")
         fake.script = Script(ready=(503, {"status": "degraded", "engine": "down", "index": "ready"}))
         assert gateway.status() == Status(
             "degraded", "Not everything works, so answers may fail (engine: down; index: ready)."

@@ -249,9 +249,7 @@ def read_status(url: str, http_status: int, body: str) -> Status:
     if http_status == 200 and state == "ready":
         return Status("ready", " · ".join(["Ready", *(said[part] for part in ("model", "index") if part in said)]))
     if state == "starting" and answer.get("answers") == "quote":
-        return Status(
-            "starting", f"Answers in quotes. No model's words yet: {said.get('engine', 'the model is being loaded')}."
-        )
+        return Status("starting", f"Answers in quotes; {said.get('engine', 'the model is being loaded')}.")
     if state == "starting":
         return Status(
             "starting", f"Not ready yet: {said.get('engine', 'the model is being loaded')}. This line says when it is."
