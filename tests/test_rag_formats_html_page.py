@@ -349,3 +349,13 @@ def test_terms_that_nothing_defines_are_listed_where_they_stand() -> None:
 def test_a_head_of_two_rows_is_one_also_without_its_tag(rows: str, first: str) -> None:
     (block,) = parse_html(f"<table>{rows}</table>".encode()).blocks
     assert block.text.splitlines()[0] == first
+
+
+@for_each(
+    ("trail", "is_kept"),
+    [("Home > Docs > Rules", False), ("Documentation » Rules", False), ("M1 > M2", True), ("Home", True)],
+)
+def test_a_trail_without_links_is_no_text(trail: str, is_kept: bool) -> None:
+    parsed = parse_html(f"<body><p>{trail}</p><h1>Rules</h1><p>Home > Docs</p></body>".encode())
+    shown = [block.text for block in parsed.blocks]
+    assert shown == [*([trail] if is_kept else []), "Home > Docs"]

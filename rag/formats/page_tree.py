@@ -45,6 +45,7 @@ _CHANGED = re.compile(
     r"|(?:copyright\b|©|\(c\)).{0,30}\b(?:19|20)\d\d\b.{0,150})",
     re.IGNORECASE,
 )
+_TRAIL_STARTS = frozenset({"home", "main", "docs", "documentation", "index", "start", "top"})
 _TRAIL = re.compile(r"\s*(?:[»›>|/·]|::)\s*")
 _WAY = re.compile(
     r"\W*(?:(?:return|back|go)(?: to)?(?: the)? .{1,40}|(?:previous|prev|next|up): .{1,80}|"
@@ -170,6 +171,8 @@ def _is_signpost(element: HtmlElement, seen_heading: bool) -> bool:
 
     links = [squeeze(link.text_content()) for link in element.iter("a")]
     crumbs = [crumb.strip() for crumb in _TRAIL.split(text)]
+    if len(crumbs) > 1 and not links and not seen_heading and crumbs[0].lower() in _TRAIL_STARTS:
+        return True
     if len(crumbs) > 1 and links == [crumb for crumb in crumbs if crumb in links] and len(links) >= len(crumbs) - 1:
         return not seen_heading or all(_WAY.fullmatch(link) for link in links)
     is_links = bool(links) and "".join("".join(links).split()) == "".join(text.split())
