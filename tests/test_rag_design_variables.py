@@ -87,3 +87,9 @@ def test_a_long_default_is_cut_and_lines_of_a_text_are_kept() -> None:
     assert (head, blank, more) == ("`A` (str): Sets a.", "", "More of it.")
     assert facts.endswith("x`. Units: um.")
     assert len(facts) < 250
+
+
+def test_roles_in_a_description_are_no_text() -> None:
+    text = 'Variable("UTIL", int, "Of {term}`cells`, see :py:class:`Step`; a:b stays.")\n'
+    shown = [block.text for block in parse("a.py", text).blocks]
+    assert shown[0] == "`UTIL` (int): Of `cells`, see `Step`; a:b stays."

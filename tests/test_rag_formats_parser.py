@@ -516,3 +516,16 @@ def test_a_report_that_is_a_page_is_read_as_one(name: str) -> None:
 def test_attributes_of_kramdown_are_no_text() -> None:
     blocks = parse_markdown("| a |\n|---|\n| 1 |\n{: .wide}\n\n```\n{: kept}\n```\n").blocks
     assert [block.text for block in blocks] == ["| a |\n|---|\n| 1 |", "```\n{: kept}\n```"]
+
+
+@for_each(
+    ("text", "shown"),
+    [
+        (":::{admonition} Hot\n:class: tip\n\nDo not touch.\n:::", ["Admonition: Hot", "Do not touch."]),
+        ("Text.\n\n% a remark\n\n+++\n\nMore.", ["Text.", "More."]),
+        ("Of these 10\n% are slow.", ["Of these 10\n% are slow."]),
+        ("````{note}\n:::{tip} Fast\nRun it.\n:::\n````", ["Note: Tip: Fast\nRun it."]),
+    ],
+)
+def test_marks_of_myst_between_lines_are_no_text(text: str, shown: list[str]) -> None:
+    assert [block.text for block in parse_markdown(text).blocks] == shown

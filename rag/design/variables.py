@@ -17,6 +17,7 @@ from dataclasses import dataclass
 
 _DECLARES = re.compile(r"(?:variable|option|setting|parameter|param|argument|flag|knob)$", re.IGNORECASE)
 _NAME = re.compile(r"-{0,2}[A-Za-z][\w.:-]*")
+_ROLE = re.compile(r"\{[a-z:_-]+\}(?=`)|(?<!\w):[a-z:_-]+:(?=`)")  # of MyST and reStructuredText
 _TEXT_KEYS = ("description", "help", "doc", "text")
 _OLD_KEYS = ("deprecated_names", "old_names", "aliases", "deprecated_name", "old_name")
 _LONGEST_VALUE = 200  # characters of a default that are shown
@@ -71,7 +72,8 @@ def _read_call(call: ast.Call) -> Declaration | None:
 
 
 def _write_entry(names: list[str], kind: str, words: str, old: list[str], keywords: dict[str, ast.expr]) -> str:
-    head = f"{', '.join(f'`{name}`' for name in names)}{f' ({kind})' if kind else ''}: {inspect.cleandoc(words)}"
+    about = _ROLE.sub("", inspect.cleandoc(words))
+    head = f"{', '.join(f'`{name}`' for name in names)}{f' ({kind})' if kind else ''}: {about}"
     facts = []
     if "default" in keywords:
         facts.append(f"Default: `{_source(keywords['default'])}`.")

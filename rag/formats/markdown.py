@@ -60,10 +60,12 @@ _INDENTED_PART = re.compile(
 )
 _NOTE = re.compile(r"\[[^\]\n]{1,200}\]:\s")  # a footnote, or a link's target
 _PREPARED = re.compile(
-    r"^\s*(?::::|\{:|!!!|\?\?\?|===|\[[^\]\n]{1,200}\]:\s)", re.MULTILINE
+    r"^\s*(?::::|\{:|% |\+\+\+|!!!|\?\?\?|===|\[[^\]\n]{1,200}\]:\s)", re.MULTILINE
 )  # what any of these begins with
 _ATTRIBUTES = re.compile(r"\s*\{[#.][^{}]*\}\s*$")  # of a heading, as pandoc and kramdown write them
-_KRAMDOWN = re.compile(r"\s*\{:[^{}\n]*\}\s*")  # attributes of the block above, as kramdown writes them
+# Attributes of the block above, as kramdown writes them; comments and breaks of MyST
+_SILENT_LINE = re.compile(r"\s*\{:[^{}\n]*\}\s*|% .*|\+\+\+.{0,200}")
+_DIRECTIVE_OPTION = re.compile(r"\s*:[\w-]+:(?:\s.*)?")
 _ALERT = re.compile(r"\s*>\s*\[!(?P<kind>[A-Za-z]+)\][ \t]*(?P<title>.*)")
 _DEFINITION = re.compile(r"[^\n:]{1,200}\n:\s{1,3}\S")
 _CAPTION = re.compile(r"(?:Table)?: +(?P<text>\S[^\n]*)")
@@ -106,7 +108,8 @@ def _prepare(text: str) -> str:
     while waiting:
         line = waiting.popleft()
         begins = line.lstrip()[:3]
-        if begins[:2] == "{:" and not in_fence and _KRAMDOWN.fullmatch(line):
+        begins_block = bool(prepared) and not prepared[-1].strip()  # otherwise it may be a title, or go on a paragraph
+        if not in_fence and (begins_block or begins[:2] == "{:") and _SILENT_LINE.fullmatch(line):
             continue
         in_fence ^= begins in ("```", "~~~")
         mark = _COLON_FENCE.match(line) if begins == ":::" and not in_fence else None
@@ -122,6 +125,8 @@ def _prepare(text: str) -> str:
             is_table = mark[2].lower() == "table"
             title = [clean_inline(mark[3] or ""), ""] if is_table else [_label(mark[2], mark[3] or "")]
             prepared += ["", f"{mark[1]}{title[0]}", *title[1:]]
+            while waiting and _DIRECTIVE_OPTION.fullmatch(waiting[0]):
+                waiting.popleft()
         else:
             prepared.append("")
     return "\n".join(prepared)
@@ -269,7 +274,7 @@ def _read_fence(token: Token, headings: HeadingStack) -> list[Block]:
         heading, whole = name_definition([clean_inline(directive[2]).replace("`", "")])
         return _define(heading, whole, body, headings)
 
-    inner = _read_blocks("\n".join(body), headings)
+    inner = _read_blocks(_prepare("\n".join(body)), headings)
     label = _label(name, directive[2])
     if inner and inner[0].kind == "prose":
         return [Block("prose", f"{label} {inner[0].text}", inner[0].heading_path), *inner[1:]]

@@ -36,7 +36,7 @@ _PICTURE = re.compile(r"^\s*\.\. (\|[^|]+\|) image::", re.MULTILINE)  # of reStr
 _HEADING = re.compile(r" {0,3}#{1,6} ")  # of Markdown
 # What a line begins with that its format's marks make of it: names and options of directives, targets, comments, tags.
 _MARKUP = {
-    "Markdown": re.compile(r"\s*(?:`{3,}|~{3,}|:{3,}|:[\w-]+:|<|\[[^\]]+\]:|\(|!\[|\{|[\w-]+:\s|\|? ?:?-)"),
+    "Markdown": re.compile(r"\s*(?:% |`{3,}|~{3,}|:{3,}|:[\w-]+:|<|\[[^\]]+\]:|\(|!\[|\{|[\w-]+:\s|\|? ?:?-)"),
     "reStructuredText": re.compile(r"\s*(?:\.\. |:[\w -]+:|__ )"),
     "LaTeX": re.compile(r"\s*(?:%|\\)"),
     "man page": re.compile(r"[.']|[lcrnb|\s]+\.$|.*;$|ignored |T\}$|.*T\{$"),
