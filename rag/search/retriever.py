@@ -288,8 +288,16 @@ class Retriever:
         lacking = self._judge.find_lacking(cleaned, self._ranker.rank(cleaned)) if missing else None
         return replace(missing, words=(lacking.name,)) if missing and lacking else missing
 
+    def answers(self, query: str) -> bool:
+        """Whether `search` takes the question for one that the index answers.
+
+        Raises EmptyQuery.
+        """
+        query = self.clean(query)
+        return self._judge.is_answered(query, self._ranker.rank(query))
+
     def relevance(self, query: str) -> float:
-        """The probability that the index answers the question, by which `search` decides.
+        """The probability that the index answers the question, by which `answers` decides most.
 
         Raises EmptyQuery.
         """

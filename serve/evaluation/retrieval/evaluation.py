@@ -54,7 +54,7 @@ class Outcome:
     """The search's result for one question.
 
     `ranks` are those of the wanted passages; `relevance` is the probability that the index answers it, and `answered`
-    whether that is enough. `asked` is what was searched, where that is not the question as it stands.
+    whether a search takes it for answered. `asked` is what was searched, where that is not the question as it stands.
     """
 
     question: Question
@@ -119,7 +119,7 @@ def ask_all(
         search_ms = 1000 * (time.perf_counter() - started)
         ranks = find_ranks([hit.chunk.chunk_id for hit in hits], passages)
         relevance = retriever.relevance(asked)
-        is_answered = relevance >= settings.min_relevance
+        is_answered = retriever.answers(asked)
         outcomes.append(Outcome(question, tuple(ranks), tuple(hits), search_ms, relevance, is_answered, asked))
         progress("search", number, len(questions))
     return outcomes
