@@ -83,6 +83,12 @@ def test_earlier_turns_stay_and_a_follow_up_is_searched_with_them(ask: Ask) -> N
     assert grounded.body["messages"][1]["content"] == "How do I repair setup violations?"
 
 
+def test_a_pasted_log_is_searched_without_the_turns_before_it(ask: Ask) -> None:
+    log = "why is that?\n[WARNING RSZ-0062] Unable to repair all setup violations.\n[INFO RSZ-0040] Inserted 3 buffers."
+    grounded = ask("Which command fixes antenna violations?", {"role": "assistant", "content": "One."}, log)
+    assert grounded.query == "why is that? [WARNING RSZ-0062] Unable to repair all setup violations."
+
+
 class CountingSearcher:
     """A real retriever that remembers what it was asked."""
 

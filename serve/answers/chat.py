@@ -237,9 +237,12 @@ def _with_passages(
 
 
 def _searched_turns(request: ChatRequest) -> tuple[list[str], NotSearched | None]:
-    """The user's last turns as they are searched, or why nothing is."""
-    asked = [message_text(message) for message in request.messages if message["role"] == "user"]
-    turns = [shorten_turn(condense_paste(find_asked(turn))) for turn in asked[-TURNS_SEARCHED:]]
+    """The user's last turns as they are searched, or why nothing is. A pasted log says itself what it is about."""
+    sent = [message_text(message) for message in request.messages if message["role"] == "user"]
+    asked = [find_asked(turn) for turn in sent[-TURNS_SEARCHED:]]
+    condensed = list(map(condense_paste, asked))
+    is_paste = condensed[-1:] != asked[-1:]
+    turns = [shorten_turn(turn) for turn in (condensed[-1:] if is_paste else condensed)]
     not_searched = why_not_searched(request)
     if not_searched is None and (asked_turn(request.messages) is None or not has_content(turns[-1])):
         not_searched = "no_question"
