@@ -5,7 +5,15 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from rag.formats.includes import MAX_CHARACTERS, MAX_DEPTH, candidate_paths, expand_includes, select_lines
+from rag.formats.includes import (
+    MAX_CHARACTERS,
+    MAX_DEPTH,
+    candidate_paths,
+    expand_includes,
+    find_missing,
+    select_lines,
+)
+from rag.formats.parser import read_file
 from rag.formats.rst import parse_rst
 from tests.rows import for_each
 
@@ -119,3 +127,23 @@ def test_no_text_breaks_the_expansion(text: str, other: str) -> None:
 def test_lines_that_are_named_again_and_again_are_not_more_than_the_file_has() -> None:
     lines = [str(number) for number in range(1000)]
     assert select_lines(lines, {"lines": "1-," * 100_000}) == lines
+
+
+@for_each(
+    ("text", "missing"),
+    [
+        (".. include:: gone.inc\n\n.. literalinclude:: run.out\n   :language: tcl\n", ["gone.inc", "run.out"]),
+        (".. include:: gone.inc\n\n.. include:: gone.inc\n", ["gone.inc"]),
+        (".. csv-table:: T\n   :file: gone.csv\n   :header-rows: 1\n\nText.\n", ["gone.csv"]),
+        (".. include:: here.inc\n\n.. csv-table:: T\n   :file: here.inc\n\n.. csv-table:: T\n\n   a, b\n", []),
+        (".. code-block:: rst\n\n   .. include:: example.rst\n", []),
+    ],
+)
+def test_files_that_are_not_in_the_source_are_named(text: str, missing: list[str]) -> None:
+    assert find_missing(expanded(text, {"docs/here.inc": "a, b"})) == missing
+
+
+def test_a_document_says_what_of_it_could_not_be_read() -> None:
+    text = "Text.\n\n" + "".join(f".. include:: {number}.inc\n\n" for number in range(5))
+    note = read_file("a.rst", text.encode())[1].note
+    assert note == "it includes what could not be read: 0.inc, 1.inc, 2.inc and 2 more"

@@ -5,7 +5,7 @@ from __future__ import annotations
 from pathlib import Path
 
 from rag.documents import Skipped
-from rag.sources.account import find_held, join_types
+from rag.sources.account import find_held, join_types, kind_of
 from rag.sources.reader import read_source
 from tests.rows import for_each
 
@@ -63,3 +63,8 @@ def test_files_without_a_suffix_are_one_type() -> None:
     assert join_types([Skipped("k/a", reason), Skipped("k/b", reason)], "k") == [
         Skipped("k/*", f"2 files: {reason}: a, b")
     ]
+
+
+def test_what_documents_include_is_counted_without_its_names() -> None:
+    reasons = [f"read in part: it includes what could not be read: {name}" for name in ("a.out", "b.v, c.v and 2 more")]
+    assert [kind_of(reason) for reason in reasons] == [("read in part: it includes what could not be read", 1)] * 2

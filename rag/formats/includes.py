@@ -1,7 +1,7 @@
 """Replaces reStructuredText's `include`, Sphinx's `literalinclude` and the file of a `csv-table` by what they name.
 
 It opens nothing itself: it asks a function that knows only the source's files, so that no directive leads out of it. A
-directive whose file is missing stays, and the parser skips it.
+directive whose file is missing stays; the parser skips it, and `find_missing` names it.
 
     expand_includes("index.rst", text, read={"intro.inc": "Hello."}.get)
 """
@@ -42,6 +42,23 @@ _LANGUAGES = {
 def expand_includes(path: str, text: str, read: ReadText) -> str:
     """The text with the files that it includes: unchanged for `include`, as a `code-block` for `literalinclude`."""
     return _Expander(read).expand(path, text, (path,))
+
+
+def find_missing(expanded: str) -> list[str]:
+    """The targets of directives that were left in an expanded text, since their files are not in the source."""
+    lines = expanded.split("\n")
+    found: dict[str, None] = {}
+    for number, line in enumerate(lines):
+        if not line.startswith(".. ") or not (directive := _DIRECTIVE.match(line.rstrip())):
+            continue
+        target, position = directive["target"] or "", number + 1
+        while position < len(lines) and (option := _OPTION.match(lines[position].rstrip())):
+            target = option["value"] if directive["table"] and option["name"] == "file" else target
+            position += 1
+        has_rows = directive["table"] and any(line.startswith(" ") for line in lines[position : position + 2])
+        if target and not has_rows:
+            found[target] = None
+    return list(found)
 
 
 def find_whole_includes(text: str) -> list[str]:

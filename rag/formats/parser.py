@@ -26,7 +26,7 @@ from rag.encodings import read_text
 from rag.formats.csv_table import parse_csv
 from rag.formats.decks import parse_deck, parse_technology
 from rag.formats.html_page import parse_html
-from rag.formats.includes import ReadText, expand_includes
+from rag.formats.includes import ReadText, expand_includes, find_missing
 from rag.formats.manpage import parse_man
 from rag.formats.markdown import parse_markdown
 from rag.formats.notebook import parse_notebook
@@ -98,6 +98,7 @@ def _call_settings(language: str, text: str) -> Parsed:
     return parse_settings(text, language)
 
 
+_MISSING_SHOWN = 3  # of the files that a document includes and its source lacks
 _PAGE = re.compile(rb"\s*<(?:!doctype\s+html|html)\b", re.IGNORECASE)
 _LIBERTY = re.compile(r"\blibrary\s*\(")
 _MARKDOWN = Format("Markdown", parse_markdown, keeps_text=True)
@@ -201,8 +202,15 @@ def read_file(
     plain = hide_armour(decoded.text)
     text = expand_includes(path, plain, included) if found is _RST else plain
     parsed = parse(path, text, is_whole)
-    note = "; ".join(filter(None, (decoded.note, parsed.note)))
+    note = "; ".join(filter(None, (decoded.note, parsed.note, _name_missing(text) if found is _RST else "")))
     return text if found.keeps_text else None, replace(parsed, note=note, encoding=decoded.encoding)
+
+
+def _name_missing(text: str) -> str:
+    """What a text includes that is not in its source; "" where all of it is there."""
+    missing = find_missing(text)
+    more = f" and {len(missing) - _MISSING_SHOWN} more" if len(missing) > _MISSING_SHOWN else ""
+    return f"it includes what could not be read: {', '.join(missing[:_MISSING_SHOWN])}{more}" if missing else ""
 
 
 def parse(path: str, text: str, is_whole: bool = True) -> Parsed:

@@ -55,6 +55,7 @@ def kind_of(reason: str) -> tuple[str, int]:
     joined = JOINED.match(reason)
     if NOT_READ in reason:
         return NOT_READ, int(joined[1]) if joined else 1
+    reason = re.sub(r"(what could not be read): [^;]*", r"\1", reason)  # what each document includes
     return re.sub(r"\d[\d.]*(?:(?:, | to |-)\d[\d.]*)*", "N", reason), 1
 
 
