@@ -1,7 +1,8 @@
 """What kind of thing a question asks for, where words show whether a text gives one: a release, a time, a share.
 
 "since which release is there opt_share" finds pages on `opt_share` that name no release: they are about it, and do not
-answer. Rules on words; no index. A kind is known only by words that hardly mean anything else.
+answer. Rules on words; no index. Only kinds that no text can give without certain words or numbers are here: not an
+order, which a line of code may give.
 
     kind = find_kind("since which release is there opt_share")  # kind.name == "a release"
     kind.is_given_in("**Release 0.9:** ...")
@@ -70,15 +71,5 @@ KINDS = (
         "a unit",
         rf"\b(?:which|what) units?\b|\b{_UNIT} or (?:in )?{_UNIT}\b",
         rf"\b(?:units?|{_UNIT})\b|\d\s*(?:%|{_UNIT}\b)",
-    ),
-    _kind(
-        "an order",
-        r"\b(?:which|what) order\b",
-        r"\b(?:order|sort|first|sequence|alphabet|then|after|before)",
-    ),
-    _kind(
-        "what it returns",
-        r"\bwhat does \w+ return\b|\b(?:which|what) (?:return value|exit (?:code|status))\b",
-        r"\b(?:return|exit|result|status)",
     ),
 )
