@@ -85,6 +85,18 @@ def test_a_misspelled_name_leads_to_the_ones_that_are_described(query: str, name
     assert found == Misnamed(name, near)
 
 
-@for_each("query", ["", "pll_calc", "other_tool", "pll calc", "pll_generate_all", "aa_x bb_x cc_x dd_x pll_clac"])
+@for_each(
+    "query",
+    [
+        "",
+        "PLL-0019: why?",
+        "pll_calc2",
+        "pll_calc",
+        "other_tool",
+        "pll calc",
+        "pll_generate_all",
+        "aa_x bb_x cc_x dd_x pll_clac",
+    ],
+)
 def test_known_names_and_those_of_something_else_are_not_misspelled(query: str) -> None:
     assert find_misnamed(query, BM25, REFERENCE) is None

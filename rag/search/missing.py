@@ -46,12 +46,21 @@ class Misnamed:
 
 
 def find_misnamed(query: str, bm25: Bm25Index, reference: Reference) -> Misnamed | None:
-    """The question's first unknown name that a described one is spelled like; None where there is no such."""
+    """The question's first unknown name that a described one is spelled like; None where there is no such.
+
+    A name with another number is no slip: who asks for `RSZ-0060` does not mean `RSZ-0062`.
+    """
     unknown = (token for token in find_tokens(query) if is_identifier(token) and not bm25.count_with(token.lower()))
     for token in islice(unknown, MOST_LOOKED_UP):
-        if near := reference.near(token, NEAR):
-            return Misnamed(token, tuple(near))
+        numbers = _numbers(token)
+        if near := tuple(name for name in reference.near(token, NEAR) if _numbers(name) == numbers):
+            return Misnamed(token, near)
     return None
+
+
+def _numbers(name: str) -> list[int]:
+    """The numbers in a name, whether they have zeros before them or not."""
+    return [int(digits) for digits in re.findall(r"\d+", name)]
 
 
 def find_missing(query: str, bm25: Bm25Index, chunks: Sequence[Chunk], most_with_name: int) -> Missing | None:
