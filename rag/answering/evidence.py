@@ -15,7 +15,7 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
-from rag.answering.scoring import Passage, log_odds, observe
+from rag.answering.scoring import FEW_WORDS, Passage, log_odds, observe
 from rag.answering.units import Unit, UnitKind, cut_units
 from rag.documents import Hit
 from rag.index.bm25 import content_terms
@@ -144,7 +144,7 @@ def _defines(subject: Subject, hit: Hit, unit: Unit) -> bool:
 def _find_described(card: Card, candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[int]:
     """The units of a card's description, then those of its place, a synopsis or a row."""
     said = "" if isinstance(card, Message) else " ".join(card.description.split()).lower()
-    described = [row for row, one in enumerate(candidates) if one.key in said]
+    described = [row for row, one in enumerate(candidates) if one.words >= FEW_WORDS and one.key in said]
     ids = [hits[one.number - 1].chunk.chunk_id for one in candidates]
     start, end = card.place.start, card.place.end
     placed = [row for row, one in enumerate(candidates) if one.unit.start < end and one.unit.end > start]
