@@ -8,7 +8,7 @@ from pathlib import Path
 import pytest
 from markdown_it import MarkdownIt
 
-from rag.answering.evidence import Quote
+from rag.answering.quotes import Quote
 from rag.answering.units import cut_units
 from rag.answering.wording import QUOTES_LEAD, STOPPED, name_place, word_quotes
 from rag.documents import Chunk, Hit

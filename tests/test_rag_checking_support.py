@@ -11,7 +11,7 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.evidence import Quote
+from rag.answering.quotes import Quote
 from rag.answering.units import cut_units
 from rag.checking.facts import find_facts
 from rag.checking.sentences import split_answer

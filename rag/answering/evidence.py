@@ -15,11 +15,11 @@ from collections.abc import Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
+from rag.answering.quotes import Quote
 from rag.answering.scoring import FEW_WORDS, Passage, log_odds, observe
-from rag.answering.units import Unit, UnitKind, cut_units
+from rag.answering.units import Unit, cut_units
 from rag.documents import Hit
 from rag.index.bm25 import content_terms
-from rag.passages import Span
 from rag.reference.cards import Card, Message, Reference
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
@@ -49,21 +49,6 @@ class Comparer(Protocol):
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """What each term weighs."""
-
-
-@dataclass(frozen=True, slots=True)
-class Quote:
-    """`text[start:end]` of the passage of hit `number`, counted from 1.
-
-    `context` is what a reader needs to understand it.
-    """
-
-    number: int
-    kind: UnitKind
-    text: str
-    start: int
-    end: int
-    context: tuple[Span, ...] = ()
 
 
 @dataclass(frozen=True, slots=True)

@@ -12,7 +12,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import dataclass
 
-from rag.answering.evidence import Quote
+from rag.answering.quotes import Quote
 from rag.answering.units import cut_units
 from rag.answering.unknown_options import Describer, find_words, passages_at
 from rag.documents import Hit

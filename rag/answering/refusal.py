@@ -14,7 +14,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from rag.answering.citations import Citation
-from rag.answering.evidence import Quote
+from rag.answering.quotes import Quote
 from rag.answering.units import Unit, cut_units
 from rag.answering.wording import QuotedAnswer, name_place, word_quotes
 from rag.documents import Hit

@@ -14,7 +14,7 @@ from dataclasses import dataclass
 from itertools import groupby
 
 from rag.answering.citations import Citation
-from rag.answering.evidence import Quote
+from rag.answering.quotes import Quote
 from rag.blocks import fence_code
 from rag.documents import Chunk, Hit, describe_place
 from rag.index.selection import name_source

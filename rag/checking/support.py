@@ -20,8 +20,8 @@ from typing import NamedTuple
 import numpy as np
 from numpy.typing import NDArray
 
-from rag.answering.evidence import Quote
 from rag.answering.names import find_names
+from rag.answering.quotes import Quote
 from rag.answering.scoring import log_odds
 from rag.checking.facts import PASSAGE_MARKER, Facts, find_facts
 from rag.checking.opposites import OPPOSITE

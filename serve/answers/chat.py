@@ -11,9 +11,10 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from rag.answering.evidence import Comparer, Quote, select_quotes
+from rag.answering.evidence import Comparer, select_quotes
 from rag.answering.option_list import list_options
 from rag.answering.prompt import build_prompt, defuse
+from rag.answering.quotes import Quote
 from rag.answering.refusal import refuse
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
