@@ -14,10 +14,12 @@ from dataclasses import dataclass, replace
 from itertools import zip_longest
 from typing import Literal
 
+from rag.typed_json import to_json
+
 BlockKind = Literal["prose", "list", "table", "code"]
 MAX_HEADING_CHARACTERS = 120  # longer "headings" are markup accidents that would fill the chunk below them
+_MOST_HEADS = 3  # rows of a head
 _FENCES = re.compile(r"`{3,}")
-_write_json = json.JSONEncoder(ensure_ascii=False).encode  # one for all rows, of which a document has thousands
 CUT = " …"  # follows a heading that was cut
 
 
@@ -56,7 +58,7 @@ def write_parsed(parsed: Parsed) -> str:
     head = {"title": parsed.title, "note": parsed.note}
     rows: list[object] = [head | ({"encoding": parsed.encoding} if parsed.encoding else {})]
     rows += [[block.kind, block.text, block.heading_path, block.page] for block in parsed.blocks]
-    return "\n".join(map(_write_json, rows))
+    return "\n".join(map(to_json, rows))
 
 
 def read_parsed(text: str) -> Parsed:
@@ -175,6 +177,11 @@ def join_heads(rows: Sequence[Sequence[str]]) -> list[str]:
     return [
         " ".join(dict.fromkeys(filter(None, map(str.strip, column)))) for column in zip_longest(*rows, fillvalue="")
     ]
+
+
+def join_short_head(rows: list[list[str]], heads: int) -> list[list[str]]:
+    """The rows of a table, the first `heads` as one where they are two or three: more under a line are no head."""
+    return [join_heads(rows[:heads]), *rows[heads:]] if 1 < heads <= _MOST_HEADS else rows
 
 
 def pipe_table(rows: Sequence[Sequence[str]]) -> str:

@@ -9,10 +9,10 @@ keeps its id when the index is built again, and a changed one gets another.
 from __future__ import annotations
 
 import hashlib
-import json
 from dataclasses import dataclass, field
 
 from rag.blocks import Block, Parsed, write_parsed
+from rag.typed_json import to_json
 
 # A document's identity: `hash_document` takes these, in this order, and existing indexes know documents by that hash.
 _IDENTITY = ("collection", "path", "title", "text", "url", "licence", "version", "date")
@@ -94,6 +94,11 @@ class Hit:
     late_score: float | None = None
     copies: tuple[Chunk, ...] = ()
 
+    @classmethod
+    def named(cls, chunk: Chunk) -> Hit:
+        """A chunk that was looked up by name, and compared with nothing."""
+        return cls(chunk, 1.0, 0.0, None)
+
 
 @dataclass(frozen=True, slots=True)
 class Skipped:
@@ -108,18 +113,15 @@ class Skipped:
         return self.reason.startswith(("read as ", "read in part"))
 
 
-_write_json = json.JSONEncoder(ensure_ascii=False).encode
-
-
 def hash_text(*parts: str) -> str:
     """SHA-256 in hex over the parts as a JSON list, so that ("ab", "c") and ("a", "bc") differ."""
-    return hashlib.sha256(_write_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(to_json(parts).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def hash_document(document: Document) -> str:
     """Hash of a document's identity: when it is unchanged, so are its chunks."""
     values = {name: getattr(document, name) for name in _IDENTITY}
-    return hashlib.sha256(json.dumps(values, ensure_ascii=False).encode("utf-8", "surrogatepass")).hexdigest()
+    return hashlib.sha256(to_json(values).encode("utf-8", "surrogatepass")).hexdigest()
 
 
 def make_chunk(

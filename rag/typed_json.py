@@ -17,6 +17,7 @@ from types import UnionType
 from typing import Any, TypeVar, Union, get_args, get_origin, get_type_hints
 
 T = TypeVar("T")
+to_json = json.JSONEncoder(ensure_ascii=False).encode  # one for all: `json.dumps` would make one a call
 _SURROGATE = re.compile("[\ud800-\udfff]")  # half of a sign, which no file and no answer can hold
 _LARGEST = 2**63  # numbers stay below it, as the arrays that they count do
 

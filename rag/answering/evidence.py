@@ -20,7 +20,7 @@ from rag.answering.scoring import FEW_WORDS, Passage, log_odds, observe
 from rag.answering.units import Unit, cut_units
 from rag.documents import Hit
 from rag.index.bm25 import content_terms
-from rag.reference.cards import Card, Message, Reference
+from rag.reference.cards import Card, Reference
 from rag.search.clauses import split_clauses
 from rag.search.retriever import Comparison
 from rag.words.definitions import Subject, find_subject
@@ -128,7 +128,7 @@ def _defines(subject: Subject, hit: Hit, unit: Unit) -> bool:
 
 def _find_described(card: Card, candidates: Sequence[_Candidate], hits: Sequence[Hit]) -> list[int]:
     """The units of a card's description, then those of its place, a synopsis or a row."""
-    said = "" if isinstance(card, Message) else " ".join(card.description.split()).lower()
+    said = " ".join(card.description.split()).lower()
     described = [row for row, one in enumerate(candidates) if one.words >= FEW_WORDS and one.key in said]
     ids = [hits[one.number - 1].chunk.chunk_id for one in candidates]
     start, end = card.place.start, card.place.end

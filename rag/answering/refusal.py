@@ -48,7 +48,7 @@ def refuse(collections: Iterable[str], missing: Misnamed | Missing | None = None
 
 def _mention(said: str, missing: Missing) -> Refusal:
     """The refusal with what is said of a known name, or with its place alone."""
-    hit = Hit(missing.chunk, 1.0, 0.0, None)
+    hit = Hit.named(missing.chunk)
     beside = f"; no passage that names it speaks of {', '.join(missing.words)}" if missing.words else ""
     said = f"{said} `{missing.name}` is named here{beside}:\n\n"
 

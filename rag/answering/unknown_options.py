@@ -86,7 +86,7 @@ def passages_at(places: Iterable[Place], index: Describer, most: int | None = No
     """The passages in which these places stand, each once, the first `most` of them; None: all."""
     ids = dict.fromkeys(place.chunk_id for place in places)
     chunks = (index.chunk(chunk_id) for chunk_id in islice(ids, most))
-    return tuple(Hit(chunk, 1.0, 0.0, None) for chunk in chunks if chunk)
+    return tuple(Hit.named(chunk) for chunk in chunks if chunk)
 
 
 def deny(unknown: UnknownOption) -> QuotedAnswer:

@@ -19,7 +19,7 @@ from rag.blocks import (
     add_block,
     dedent_lines,
     fence_code,
-    join_heads,
+    join_short_head,
     pipe_table,
 )
 from rag.raised import mark_raised, write_raised
@@ -106,7 +106,6 @@ _REPEATED = re.compile(r"\\end(?:firsthead|head|foot|lastfoot)(?![A-Za-z])")
 _VERBATIM_OPTIONS = re.compile(r"(?:\[(?P<options>[^\n]*?)\](?=\s*(?:\n|\{)))?(?:\{(?P<language>\w+)\})?[^\S\n]*\n?")
 _LISTING_CAPTION = re.compile(r"\bcaption\s*=\s*(?:\{([^{}]*)\}|([^,\]]*))")
 _LISTING_LANGUAGE = re.compile(r"\blanguage\s*=\s*(\w+)")
-_MOST_HEADS = 3  # rows of a head
 _MOST_COLUMNS = 100
 _RAISED = re.compile(r"\\text(super|sub)script\s*\{([^{}]*)\}")
 _SPANS = re.compile(r"\\multi(?:column|row)(?:\[[^\]]*\])?\s*\{[^{}]*\}\s*\{[^{}]*\}\s*\{([^{}]*)\}")
@@ -363,7 +362,7 @@ def _read_rows(body: str) -> list[list[str]]:
             heads = len(rows)
         row = _read_row(part, below, in_head=not heads and "\\midrule" in body)
         rows += [row] if any(row) else []
-    return [join_heads(rows[:heads]), *rows[heads:]] if 1 < heads <= _MOST_HEADS else rows
+    return join_short_head(rows, heads)
 
 
 def _read_row(text: str, below: dict[int, tuple[int, str]], in_head: bool) -> list[str]:

@@ -19,7 +19,7 @@ from rag.blocks import (
     cut_heading,
     dedent_lines,
     fence_code,
-    join_heads,
+    join_short_head,
     pipe_table,
 )
 
@@ -40,7 +40,6 @@ _SLACK = re.compile(r"\s*slack\b.*\d|.*\bslack\s*\(\w+\)", re.IGNORECASE)
 _MOST_PATH_LINES = 1000
 _MOST_BANNER = 10  # lines between rulers
 _LONGEST_TITLE = 500  # characters of a line in which a title is looked for
-_MOST_HEADS = 3  # rows of a header
 # `--- SUMMARY` under a ruler of the same sign, `Path 1: VIOLATED Setup Check`: both stand also without a blank above
 _SIGNED_TITLE = re.compile(r"\s*(?P<sign>[=\-*#~])(?P=sign){2,} +(?P<title>\S.*?)(?: +(?P=sign){3,})?\s*")
 _NUMBERED_PATH = re.compile(r"\s*(?P<title>Path \d{1,6}: (?:VIOLATED|MET)\b.*)")
@@ -288,4 +287,4 @@ def _read_bars(lines: list[str]) -> tuple[str, list[list[str]]]:
     heads = rulers[0] if rulers else 0
     if heads == len(rows):
         return title, [[""] * len(rows[0]), *rows] if title else rows
-    return title, [join_heads(rows[:heads]), *rows[heads:]] if 1 < heads <= _MOST_HEADS else rows
+    return title, join_short_head(rows, heads)

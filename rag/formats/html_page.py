@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING
 from rag.blocks import Block, BlockKind, HeadingStack, Parsed, fence_code, join_heads, name_definition, pipe_table
 from rag.encodings import read_text
 from rag.errors import ParseFailed
-from rag.formats.page_tree import BLOCK_TAGS, HEADINGS, is_signpost_text, prepare_tree, squeeze
+from rag.formats.page_tree import BLOCK_TAGS, HEADINGS, holds_blocks, is_signpost_text, prepare_tree, squeeze
 from rag.raised import Place, mark_raised
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ class _PageReader:
             return
         inline = [element.text or ""]
         for child in element:
-            if _holds_blocks(child):
+            if _is_of_blocks(child):
                 self._flush(inline)
                 self._read_block(child, depth + 1)
             else:
@@ -222,13 +222,9 @@ class _PageReader:
             self._add("code", fence_code([line.rstrip() for line in lines], name))
 
 
-def _holds_blocks(element: HtmlElement) -> bool:
+def _is_of_blocks(element: HtmlElement) -> bool:
     """Whether an element is a block or contains one (a link around a heading, a span around a table)."""
-    if not isinstance(element.tag, str):
-        return False
-    return element.tag in BLOCK_TAGS or (
-        len(element) > 0 and next(element.iterdescendants(*BLOCK_TAGS), None) is not None
-    )
+    return isinstance(element.tag, str) and (element.tag in BLOCK_TAGS or holds_blocks(element))
 
 
 def inline_text(element: HtmlElement) -> str:

@@ -128,12 +128,13 @@ def _drop_signposts(root: HtmlElement) -> None:
         elif element.tag == "table":
             if _leads_on(element):
                 element.drop_tree()
-        elif not _holds_parts(element) and _is_signpost(element, seen_heading) and element.getparent() is not None:
+        elif not holds_blocks(element) and _is_signpost(element, seen_heading) and element.getparent() is not None:
             element.drop_tree()
 
 
-def _holds_parts(element: HtmlElement) -> bool:
-    return next(element.iterdescendants(*BLOCK_TAGS), None) is not None
+def holds_blocks(element: HtmlElement) -> bool:
+    """Whether an element contains a block."""
+    return len(element) > 0 and next(element.iterdescendants(*BLOCK_TAGS), None) is not None
 
 
 def _is_contents(element: HtmlElement) -> bool:
@@ -183,7 +184,7 @@ def _find_headings(root: HtmlElement) -> None:
     """Make headings of a page that has none: of lines of bold or large letters alone, and of titles of Word's."""
     for element in list(root.iter("p", "center", "div", "td")):
         text = squeeze(element.text_content())
-        if not text or len(text) > _LONGEST_BOLD or text[-1] in ".,;!?" or _holds_parts(element):
+        if not text or len(text) > _LONGEST_BOLD or text[-1] in ".,;!?" or holds_blocks(element):
             continue
         is_title = "MsoTitle" in element.get("class", "")
         is_alone = element.tag != "td" or len(list(element.getparent().iterchildren("td", "th"))) == 1

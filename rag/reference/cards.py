@@ -136,6 +136,11 @@ class Message:
         """The number, under which it is looked up."""
         return self.number
 
+    @property
+    def description(self) -> str:
+        """None: what is said of it is its text, at its place."""
+        return ""
+
 
 Card = Command | Variable | Message
 

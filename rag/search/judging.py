@@ -13,7 +13,7 @@ from dataclasses import replace
 
 from rag.documents import Chunk, searchable_text
 from rag.embedding.passage_reader import UNREAD, PassageReader, Reading
-from rag.index.bm25 import content_terms, find_names, find_tokens, is_identifier, tokenize
+from rag.index.bm25 import content_terms, find_names, find_tokens, tokenize
 from rag.index.generation import Index
 from rag.search.asked_kinds import Kind, find_kind
 from rag.search.eda_tools import Names, named_eda_tools
@@ -21,7 +21,7 @@ from rag.search.query import without_design
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import FEW_PASSAGES, Evidence, is_doubtful, relevance, weigh_unknown
 from rag.settings import RagSettings
-from rag.words.definitions import LEAST_CAPITALS
+from rag.words.definitions import is_exact_name
 
 # Passages that are read with a question: the first three hold the answer to nine of ten questions, and these to all but
 # a few
@@ -150,12 +150,8 @@ class Judge:
         It names it by an exact name or in capitals.
         """
         query = without_design(query)
-        names = (
-            token
-            for token in find_tokens(query)
-            if is_identifier(token) or (token.isupper() and len(token) >= LEAST_CAPITALS)
-        )
-        is_known = any(self._index.reference.find(name) for name in names)
+        names = filter(is_exact_name, find_tokens(query))
+        is_known = any(map(self._index.reference.find, names))
         return is_known and not self._has_unknown_name(query) and not self._has_foreign_tool(query)
 
     def _has_unknown_name(self, query: str) -> bool:

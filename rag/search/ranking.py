@@ -21,7 +21,6 @@ from rag.errors import IndexCorrupt
 from rag.index.bm25 import best_rows, content_terms, find_names, find_tokens, tokenize
 from rag.index.generation import Index
 from rag.index.glossary import expand_abbreviations
-from rag.reference.cards import Message
 from rag.search.clauses import split_clauses
 from rag.search.fusion import mix_scores, raise_scores
 from rag.settings import RagSettings
@@ -186,7 +185,7 @@ class Ranker:
         if card is None or row is None:
             return
         yield row
-        said = "" if isinstance(card, Message) else card.description[:SAID_AT_LEAST]
+        said = card.description[:SAID_AT_LEAST]
         before = self._index.chunks[row - 1] if row and said else None
         if before and before.path == card.place.path and said in " ".join(before.text.split()):
             yield row - 1

@@ -29,6 +29,7 @@ from rag.index.manifest import spec_of
 from rag.index.opening import open_index
 from rag.index.vector_store import choose_store
 from rag.reference.cards import Reference
+from rag.search.asked_kinds import find_kind
 from rag.search.copies import fold_copies
 from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import Judge, most_with_rare_name
@@ -285,8 +286,10 @@ class Retriever:
         if misnamed := find_misnamed(query, self._index.bm25, self.reference):
             return misnamed
         missing = find_missing(query, self._index.bm25, self._index.chunks, most_with_rare_name(self.chunk_count))
-        lacking = self._judge.find_lacking(cleaned, self._ranker.rank(cleaned)) if missing else None
-        return replace(missing, words=(lacking.name,)) if missing and lacking else missing
+        if missing is None or find_kind(cleaned) is None:  # which need no ranking
+            return missing
+        lacking = self._judge.find_lacking(cleaned, self._ranker.rank(cleaned))
+        return replace(missing, words=(lacking.name,)) if lacking else missing
 
     def answers(self, query: str) -> bool:
         """Whether `search` takes the question for one that the index answers.

@@ -19,7 +19,7 @@ from functools import lru_cache
 from rag.index.bm25 import is_identifier, tokenize
 
 LONGEST = 100  # characters of a question that wants something explained
-LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
+_LEAST_CAPITALS = 5  # of a name in capitals alone (`WIDTHTRUNC`): shorter ones are abbreviations of the field
 MOST_WORDS = 4  # of a subject: more are a question of another kind
 _ASKS = re.compile(
     r"(?:(?:pls|please|can|could|would|you|kindly)\s+)*"
@@ -64,7 +64,7 @@ class Subject:
     @property
     def is_exact(self) -> bool:
         """Whether it is the name of a command, a variable or a message, which a reference may describe."""
-        return _is_exact(self.name)
+        return is_exact_name(self.name)
 
     @property
     def terms(self) -> frozenset[str]:
@@ -89,7 +89,7 @@ def find_subject(question: str) -> Subject | None:
     asked = question.strip() if len(question) <= LONGEST else ""
     of_name = _ASKS_OF_NAME.fullmatch(asked)
     name = next(filter(None, of_name.groups()), "") if of_name else ""
-    if _is_exact(name):
+    if is_exact_name(name):
         return Subject(name)
 
     found = _ASKS.fullmatch(asked)
@@ -102,8 +102,9 @@ def find_subject(question: str) -> Subject | None:
     return Subject(name) if is_plain and tokenize(name) else None
 
 
-def _is_exact(name: str) -> bool:
-    return is_identifier(name) or (name.isupper() and len(name) >= LEAST_CAPITALS)
+def is_exact_name(name: str) -> bool:
+    """Whether a word is written in one way: an exact name of any document, or one in capitals alone."""
+    return is_identifier(name) or (name.isupper() and len(name) >= _LEAST_CAPITALS)
 
 
 @lru_cache(maxsize=64)

@@ -31,7 +31,7 @@ def find_cards(
         raise _not_found(name, found)
 
     chunks = [passages.chunk(card.place.chunk_id) for card in cards]
-    urls = [passage_url(Hit(chunk, 1.0, 0.0, None)) if chunk else None for chunk in chunks]
+    urls = [passage_url(Hit.named(chunk)) if chunk else None for chunk in chunks]
     data = [{**card_object(card), "url": url} for card, url in zip(cards, urls, strict=True)]
     return {"object": "list", "name": name, "data": data}
 

@@ -45,7 +45,7 @@ class IndexTools:
             raise PathNotFound(
                 "There is no passage with this id; the index may have been built again since: search once more.", "id"
             )
-        return describe_passage(chunk, self.passage_url(Hit(chunk, 1.0, 0.0, None)))
+        return describe_passage(chunk, self.passage_url(Hit.named(chunk)))
 
     def reference(self, given: ReferenceArguments) -> Result:
         """The cards of a name."""
