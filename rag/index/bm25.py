@@ -275,6 +275,11 @@ class Bm25Index:
         rows = sorted((self._rows_of(term) for term in frozenset(terms)), key=len)
         return reduce(partial(np.intersect1d, assume_unique=True), rows) if rows else self._rows[:0]
 
+    @property
+    def terms(self) -> Collection[str]:
+        """All terms, sorted; of a restricted index also those that stand in none of its rows."""
+        return self._vocabulary.keys()
+
     def idf(self, term: str) -> float:
         """What a term weighs in any question: much where few rows hold it."""
         return idf(self.count, self.count_with(term))

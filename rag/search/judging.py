@@ -8,8 +8,11 @@ It ranks nothing and finds no passages: `ranking` does. `relevance` makes one pr
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from functools import cached_property
+from pathlib import PurePosixPath
 
 from rag.documents import Chunk, searchable_text
 from rag.embedding.passage_reader import UNREAD, PassageReader, Reading
@@ -17,7 +20,7 @@ from rag.index.bm25 import content_terms, find_names, find_tokens, tokenize
 from rag.index.generation import Index
 from rag.search.asked_kinds import Kind, find_kind
 from rag.search.eda_tools import Names, named_eda_tools
-from rag.search.query import without_design
+from rag.search.own_names import without_own_names
 from rag.search.ranking import Ranked, Ranker
 from rag.search.relevance import FEW_PASSAGES, Evidence, is_doubtful, relevance, weigh_unknown
 from rag.settings import RagSettings
@@ -31,6 +34,7 @@ FAR_TOKEN = 0.5  # a token of the question whose nearest is below this cosine me
 # A rare name stands in at most this share of the passages; in a tiny index that is less than one
 RARE_SHARE = 0.01
 RARE_FLOOR = 3
+_MESSAGE = re.compile(r"(?P<tool>[a-z]{2,})-\d+")  # its number, as it is indexed: grt-0118
 
 
 class Judge:
@@ -96,6 +100,10 @@ class Judge:
         best = max((reading.passage for reading in readings), default=None)
         return replace(self._weigh(query, ranking, by_token=by_token), reading=best)
 
+    def without_own_names(self, query: str) -> str:
+        """The question without names of the asker's own design, which no passage holds."""
+        return without_own_names(query, lambda name: bool(self._index.bm25.count_with(name)))
+
     def _read(self, query: str, ranking: Sequence[Ranked]) -> list[Reading]:
         return self._reader.read(query, [self._index.chunks[one.row] for one in ranking]) if self._reader else []
 
@@ -115,17 +123,17 @@ class Judge:
         similarity = max((ranked.late if by_token else ranked.dense for ranked in ranking), default=0.0)
         spread, unmet = self._weigh_tokens(query, ranking[:HITS_READ], similarity) if by_token else (0.0, 0.0)
 
-        query = without_design(query)
+        query = self.without_own_names(query)
         coverage, unknown = self._index.bm25.coverage(query)
         share = weigh_unknown(self._index.chunk_count)
         names = find_names(query)
-        known = [name for name in names if self._index.bm25.rows_with(name)]
+        known = [name for name in names if self._index.bm25.count_with(name)]
         return Evidence(
             similarity=similarity,
             coverage=coverage,
             unknown=share * unknown,
             terms=len(self._index.bm25.known_script(content_terms(query))),
-            unknown_name=share * (len(known) < len(names)),
+            unknown_name=share * (not all(map(self._knows, names))),
             foreign_tool=float(self._has_foreign_tool(query)),
             named=share * bool(known),
             beside_name=share * self._index.bm25.coverage_beside(known, query) if known else 0.0,
@@ -149,14 +157,27 @@ class Judge:
 
         It names it by an exact name or in capitals.
         """
-        query = without_design(query)
+        query = self.without_own_names(query)
         names = filter(is_exact_name, find_tokens(query))
         is_known = any(map(self._index.reference.find, names))
-        return is_known and not self._has_unknown_name(query) and not self._has_foreign_tool(query)
+        return is_known and all(map(self._knows, find_names(query))) and not self._has_foreign_tool(query)
 
-    def _has_unknown_name(self, query: str) -> bool:
-        """Whether an exact name of the question stands in no passage."""
-        return any(not self._index.bm25.rows_with(name) for name in find_names(query))
+    def _knows(self, name: str) -> bool:
+        """Whether a passage holds an exact name, or an option of this name, or its documents are about the tool.
+
+        The latter is meant of a message's number: few documents list all messages of a tool.
+        """
+        if any(self._index.bm25.count_with(dashes + name) for dashes in ("", "-", "--")):
+            return True
+        number = _MESSAGE.fullmatch(name)
+        return number is not None and number["tool"] in self._message_tools
+
+    @cached_property
+    def _message_tools(self) -> frozenset[str]:
+        """Tools that a message's number may begin with: of other messages, and folders of documents (`src/ppl`)."""
+        numbered = (found["tool"] for found in map(_MESSAGE.fullmatch, self._index.bm25.terms) if found)
+        folders = {PurePosixPath(chunk.path).parent for chunk in self._index.chunks}
+        return frozenset(numbered).union(part.lower() for folder in folders for part in folder.parts)
 
     def _has_foreign_tool(self, query: str) -> bool:
         """Whether the question names tools of chip design, and none that a document is about."""

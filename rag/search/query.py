@@ -20,10 +20,6 @@ TURNS_SEARCHED = 50  # turns of a person; no turn leans on one further back
 MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
 _WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
-# Names of the reader's own design, which no manual holds: a bit of a bus, of which the bus's name is kept, and a path
-# of instances.
-_BUS_BIT = re.compile(r"(?<=\w)\[\d+(?::\d+)?\]")
-_INSTANCE_PATH = re.compile(r"(?<![\w./-])(?=[\w/]*[\d_])\w+(?:/\w+)+(?![\w./])")
 # A turn of these words alone greets, thanks, or agrees.
 _SMALL_TALK = frozenset(
     """
@@ -242,8 +238,3 @@ def fallback_query(user_turns: list[str]) -> str:
         return ""
     joined = f"{retrieval_query(before)} {strip_small_talk(user_turns[-1])}"
     return "" if asks_for_another_form(user_turns[-1]) or joined == retrieval_query(user_turns) else joined
-
-
-def without_design(query: str) -> str:
-    """The question without names of the reader's own design."""
-    return _INSTANCE_PATH.sub("", _BUS_BIT.sub("", query))

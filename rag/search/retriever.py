@@ -34,7 +34,7 @@ from rag.search.copies import fold_copies
 from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import Judge, most_with_rare_name
 from rag.search.missing import Misnamed, Missing, find_misnamed, find_missing
-from rag.search.query import strip_small_talk, without_design
+from rag.search.query import strip_small_talk
 from rag.search.ranking import HEADS, Ranked, Ranker
 from rag.search.relevance import Evidence
 from rag.settings import RagSettings
@@ -282,7 +282,7 @@ class Retriever:
         None where there is no such. Raises EmptyQuery, IndexCorrupt.
         """
         cleaned = self.clean(query)
-        query = without_design(cleaned)
+        query = self._judge.without_own_names(cleaned)
         if misnamed := find_misnamed(query, self._index.bm25, self.reference):
             return misnamed
         missing = find_missing(query, self._index.bm25, self._index.chunks, most_with_rare_name(self.chunk_count))
