@@ -14,16 +14,19 @@ import pytest
 from rag.answering.evidence import LONGEST_WORDS, MOST_WORDS, OVERRUN, select_quotes
 from rag.documents import Chunk, Hit
 from rag.embedding.embedder import Embedded
+from rag.embedding.passage_reader import Reading
 from rag.reference.cards import Command, Place, Reference
 from rag.search.judging import HITS_READ
 from rag.search.retriever import Comparison, Retriever
+from tests.given_reading import GivenReading
 
 
 class BlindComparer:
     """An index that keeps no vectors of tokens: words alone decide."""
 
-    def __init__(self, *commands: Command) -> None:
+    def __init__(self, *commands: Command, readings: Sequence[Reading] = ()) -> None:
         self.reference = Reference(commands)
+        self.readings = list(readings)
 
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         none = np.zeros((0, 4), dtype=np.float32)
@@ -34,6 +37,9 @@ class BlindComparer:
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         return dict.fromkeys(terms, 1.0)
+
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        return self.readings
 
 
 def hit(text: str, name: str = "a.md", score: float = 0.9) -> Hit:
@@ -75,6 +81,22 @@ def test_both_halves_of_a_question_are_quoted(small_retriever: Retriever) -> Non
     )
     assert "`pdngen`" in found
     assert "`repair_antennas`" in found
+
+
+def test_what_a_reader_finds_likely_is_quoted_first() -> None:
+    texts = ["The router reads guides. It stops at overflow.", "The router writes guides. It goes on."]
+    hits = [hit(text, f"{number}.md") for number, text in enumerate(texts)]
+    likely = texts[1].index("It goes")
+    readings = [
+        GivenReading(-3.0, lambda start: -5.0),
+        GivenReading(2.0, lambda start: 6.0 if start == likely else -5.0),
+    ]
+
+    unread = select_quotes("when does the router stop at overflow", hits, BlindComparer())
+    read = select_quotes("when does the router stop at overflow", hits, BlindComparer(readings=readings))
+    assert unread[0].number == 1
+    assert read[0].number == 2
+    assert "It goes on." in [quote.text for quote in read if quote.number == 2]
 
 
 def test_the_same_question_has_the_same_quotes(small_retriever: Retriever) -> None:

@@ -9,11 +9,21 @@ import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.answering.scoring import COEFFICIENTS, FEW_WORDS, Passage, Traits, log_odds, observe
+from rag.answering.scoring import (
+    COEFFICIENTS,
+    FEW_WORDS,
+    READ_COEFFICIENTS,
+    Passage,
+    Traits,
+    add_reading,
+    log_odds,
+    observe,
+)
 from rag.answering.units import Unit, cut_units
 from rag.documents import Chunk, Hit
 from rag.embedding.embedder import Embedded
 from rag.search.retriever import Comparison
+from tests.given_reading import GivenReading
 from tests.rows import for_each
 
 TEXT = "Set the corner:\n\n- slow first\n- fast"
@@ -112,12 +122,21 @@ def test_a_token_that_only_overlaps_the_unit_is_not_in_it() -> None:
 
 def test_the_odds_are_the_sum_of_the_coefficients_times_the_traits() -> None:
     assert len(COEFFICIENTS) == len(Traits._fields) + 1
+    assert len(READ_COEFFICIENTS) == len(COEFFICIENTS) + 2
     zero = Traits(*[0.0] * len(Traits._fields))
     assert log_odds(zero) == COEFFICIENTS[0]
     for place, name in enumerate(Traits._fields, start=1):
         assert log_odds(zero._replace(**{name: 2.0})) == pytest.approx(COEFFICIENTS[0] + 2 * COEFFICIENTS[place])
     with pytest.raises(ValueError, match="zip"):
         log_odds(zero[:-1])
+
+
+def test_a_reading_adds_the_odds_of_each_unit_and_of_its_passage() -> None:
+    units = cut_units(TEXT)
+    traits = observe({}, passage(question(EAST), [1], [(*span("slow"), EAST)]), units)
+    read = add_reading([*traits], GivenReading(2.5, float), units)
+    assert [one[:-2] for one in read] == traits
+    assert [one[-2:] for one in read] == [(float(unit.start), 2.5) for unit in units]
 
 
 @given(st.lists(st.floats(-1, 1), min_size=8, max_size=8), st.floats(0.01, 5), st.floats(0.01, 5))

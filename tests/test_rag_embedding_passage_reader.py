@@ -151,6 +151,20 @@ def test_no_passages_load_nothing(tmp_path: Path) -> None:
     assert PassageReader(tmp_path / "nowhere").read(QUESTION, []) == []
 
 
+def test_what_was_just_read_is_not_read_again(folder: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    reader = PassageReader(folder)
+    monkeypatch.setattr("rag.embedding.passage_reader.RECENT", 2)
+    first, second, third = (replace(chunk(text), chunk_id=text) for text in (TEXT, "Clock skew.", "Macros come first."))
+    read = reader.read(QUESTION, [first, second, first])
+    assert read[0] is read[2]
+
+    again = reader.read(QUESTION, [second, third])
+    assert again[0] is read[1]
+    assert reader.read(QUESTION, [first])[0] is not read[0]  # only two are kept
+    assert reader.read(QUESTION, [first])[0].passage == pytest.approx(read[0].passage, abs=1e-5)
+    assert reader.read("What is skew?", [second])[0] is not read[1]
+
+
 def test_a_reader_that_is_not_there_is_named(tmp_path: Path) -> None:
     with pytest.raises(EmbedderUnavailable, match=r"there is no reader in .*CHIPALIGN_READER"):
         PassageReader.find(str(tmp_path))
@@ -200,7 +214,7 @@ def test_evidence_has_what_was_read_in_it(index: Index, folder: Path) -> None:
     retriever = Retriever(index, TinyEmbedder(), SETTINGS, counting)
     assert retriever.evidence(QUESTION, by_token=False, is_read=True).reading is not None
     assert len(counting.seen) == len(set(counting.seen)) == len(index.chunks)
-    best = max(reading.passage for reading in retriever.read(QUESTION, list(retriever.rank(QUESTION))))
+    best = max(reading.passage for reading in counting.read(QUESTION, index.chunks))
     assert retriever.evidence(QUESTION, by_token=False, is_read=True).reading == pytest.approx(best, abs=1e-6)
     assert retriever.evidence(QUESTION, by_token=False).reading is None
 

@@ -5,11 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from pathlib import Path
 
-import numpy as np
 import pytest
 
 from rag.documents import Chunk, Document
-from rag.embedding.passage_reader import Head, PassageReader, Reading
+from rag.embedding.passage_reader import PassageReader, Reading
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.judging import HITS_READ, READ_TOGETHER
@@ -17,12 +16,11 @@ from rag.search.missing import Missing
 from rag.search.relevance import DOUBT, FEW_PASSAGES
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
+from tests.given_reading import GivenReading
 from tests.rows import for_each
 from tests.tiny_embedder import TinyEmbedder
 
 QUESTION = "how many buffers does the router keep in the clock tree"
-HEAD = Head(np.zeros((1, 1), np.float32), np.zeros(1, np.float32), np.zeros(1, np.float32), 0.0)
-NO_STATES = np.zeros((0, 1), np.float32)
 
 
 class GivenReader(PassageReader):
@@ -35,7 +33,7 @@ class GivenReader(PassageReader):
 
     def read(self, question: str, chunks: Sequence[Chunk]) -> list[Reading]:
         self.read_questions += [question] * len(chunks)
-        return [Reading(next(self._odds), HEAD, NO_STATES, NO_STATES, np.zeros(0, np.int64)) for _ in chunks]
+        return [GivenReading(next(self._odds)) for _ in chunks]
 
 
 @pytest.fixture(scope="module")
@@ -109,7 +107,25 @@ def test_in_an_index_of_few_passages_nothing_is_read(tmp_path: Path) -> None:
     one = retriever(tmp_path, [])
     plain = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
     assert one.relevance(QUESTION) == plain.relevance(QUESTION)
+    assert one.read(QUESTION, list(one.rank(QUESTION))) == []
     assert count_read(one) == 0
+
+
+def test_names_of_the_askers_own_and_of_messages_of_known_tools_are_not_missed(tmp_path: Path) -> None:
+    texts = ["GRT-0118 means that routing is congested.", "`place_pins` takes `-min_distance`.", "Buffers repair slew."]
+    documents = [parse_document("t", f"src/ppl/{n}.md", f"Page {n}", text, None, "ISC") for n, text in enumerate(texts)]
+    build_index(documents, tmp_path, RagSettings(home=tmp_path), TinyEmbedder())
+    one = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
+
+    def lacks_a_name(question: str) -> bool:
+        return one.evidence(question, by_token=False).unknown_name > 0
+
+    assert lacks_a_name("what is IMPCCOPT-1361")
+    assert lacks_a_name("place_pins -max_distance")
+    assert not lacks_a_name("GRT-0232 routing is congested")  # a number of the same tool stands in a document
+    assert not lacks_a_name("PPL-0024 too many pins")  # and its folder is named so
+    assert not lacks_a_name("place_pins min_distance")
+    assert not lacks_a_name("place_pins fails in uart_phy.v")
 
 
 def test_passages_that_lack_the_kind_of_thing_that_is_asked_for_do_not_answer(tmp_path: Path) -> None:

@@ -12,6 +12,7 @@ import pytest
 from rag.documents import Chunk, Hit
 from rag.embedding import embeddings_api
 from rag.embedding.embedder_choice import open_embedder
+from rag.embedding.passage_reader import Reading
 from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.missing import Misnamed, Missing
@@ -116,6 +117,9 @@ class CountingSearcher:
 
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         return self.retriever.idf(terms)
+
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        return self.retriever.read(query, hits)
 
     def chunk(self, chunk_id: str) -> Chunk | None:
         return self.retriever.chunk(chunk_id)

@@ -260,3 +260,16 @@ def test_a_prompt_made_to_cost_time_costs_little(piece: str, role: str) -> None:
     started = time.perf_counter()
     why_not_asked([{"role": role, "content": piece * (1_000_000 // len(piece))}, {"role": "user", "content": "hold?"}])
     assert time.perf_counter() - started < 5
+
+
+@for_each(
+    "message",
+    [
+        "%Warning-WIDTH: a.sv:8:3: Width differs\n        a.sv:2:9: ... Expected width of this statement's text:",
+        "[ERROR ODB-0200] Name is long. Rewrite this statement's text:",
+        "top.v:12: warning. Prefer spacing of the following statement's words:",
+    ],
+)
+def test_a_message_of_a_tool_orders_nothing(message: str) -> None:
+    assert decide(f"{message}\n\nthe other file has the same slip and nothing is reported there") is None
+    assert decide(f"Summarize this log in one sentence:\n{message}") == "task"

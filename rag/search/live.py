@@ -21,7 +21,10 @@ from contextlib import contextmanager
 from pathlib import Path
 from time import monotonic
 
+from threadpoolctl import threadpool_limits
+
 from rag.documents import Chunk, Hit
+from rag.embedding.passage_reader import Reading
 from rag.errors import IndexMismatch, IndexNotFound, IndexUnusable, RagError
 from rag.index.generation import Index
 from rag.index.manifest import MANIFEST
@@ -101,6 +104,10 @@ class NoIndex(NoTokens):
         """No term weighs anything."""
         return dict.fromkeys(terms, 0.0)
 
+    def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
+        """Nothing is read: there are no hits."""
+        return []
+
 
 class LiveRetriever:
     """An index folder and what it holds now. `current` may be called from many threads at once."""
@@ -121,10 +128,13 @@ class LiveRetriever:
 
     @classmethod
     def open(cls, index_dir: Path, settings: RagSettings) -> LiveRetriever:
-        """Open what the folder holds now.
+        """Open what the folder holds now; from here on numpy multiplies in one thread.
+
+        A question's products are small, and threads that wait for each other take several times as long.
 
         Raises what `Retriever.open` raises.
         """
+        threadpool_limits(1, "blas")
         seen = _sign_of(index_dir)  # before it is opened: a build in between is then seen as one
         return cls(index_dir, settings, Retriever.open(index_dir, settings, reads=True), seen)
 

@@ -93,10 +93,15 @@ def is_own_words(line: str) -> bool:
     """Whether a person wrote a line: a sentence of plain words, no message, echo, listing or place in a file."""
     words = line.split()
     is_listing = line[:1].isspace() or line[:1] in "|-+*[%$>#{}/" or "   " in line.rstrip()
-    if not words or is_listing or _NUMBER.search(line) or _ECHO.match(line) or _PLACE.match(line):
+    if not words or is_listing or is_message(line) or _ECHO.match(line):
         return False
     plain = sum(1 for word in words if _PLAIN.fullmatch(word))
     return plain >= _OWN_SHARE * len(words) and (len(words) >= _OWN_WORDS or line.rstrip().endswith("?"))
+
+
+def is_message(line: str) -> bool:
+    """Whether a line is a tool's message: it has the number of one, or begins with a place in a file or a level."""
+    return bool(_NUMBER.search(line) or _PLACE.match(line.lstrip()))
 
 
 def _weigh(line: str) -> float:

@@ -235,11 +235,13 @@ class Retriever:
         ]
 
     def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
-        """The question read with each passage; none where there is no reader.
+        """The question read with each passage; none where there is no reader, or few passages are searched.
 
         Raises EmptyQuery.
         """
-        return self._reader.read(self.clean(query), [hit.chunk for hit in hits]) if self._reader else []
+        if self._reader is None or not self._judge.reads:
+            return []
+        return self._reader.read(self.clean(query), [hit.chunk for hit in hits])
 
     def holds_together(self, terms: Iterable[str]) -> bool:
         """Whether one passage holds all the terms of BM25's."""

@@ -2,8 +2,8 @@
 
 Questions are JSON lines with the beginnings of the answering units (data/training/evidence.jsonl) or the words that
 prove the answer (data/eval/mcq.jsonl), or a table of questions and answers (EDA-Corpus). Each fifth is judged by
-coefficients fitted to the others. A person puts the printed coefficients into scoring. With a reader (CHIPALIGN_READER)
-it also measures what the reader's odds add; quotes do not use them.
+coefficients fitted to the others. A person puts the printed coefficients into scoring: with a reader (CHIPALIGN_READER)
+also those of what it reads.
 
     python -m rag.training.scoring_fit indexes/starter data/training/evidence.jsonl data/eval/mcq.jsonl Q-A.csv \\
         --exclude dev.jsonl
@@ -24,7 +24,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from rag.answering.evidence import MOST_WORDS
-from rag.answering.scoring import Passage, Traits, observe
+from rag.answering.scoring import Passage, Traits, add_reading, observe
 from rag.answering.units import cut_units
 from rag.command_line import run_module
 from rag.errors import EmptyQuery
@@ -62,13 +62,8 @@ def judge(example: Example, retriever: Retriever) -> Judged | None:
     readings = retriever.read(example.question, hits)
     for rank, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         units = cut_units(hit.chunk.text)
-        traits = observe(idf, Passage(hit, rank, comparison), units)
-        if readings:
-            reading = readings[rank - 1]
-            pieces = reading.pieces([(unit.start, unit.end) for unit in units])
-            judged.traits.extend((*seen, piece, reading.passage) for seen, piece in zip(traits, pieces, strict=True))
-        else:
-            judged.traits.extend(traits)
+        traits: list[tuple[float, ...]] = [*observe(idf, Passage(hit, rank, comparison), units)]
+        judged.traits.extend(add_reading(traits, readings[rank - 1], units) if readings else traits)
         judged.words.extend(len(hit.chunk.text[unit.start : unit.end].split()) for unit in units)
         judged.answers.extend(is_answer(example, terms, hit.chunk, unit) for unit in units)
     return judged if any(judged.answers) else None
@@ -117,6 +112,10 @@ def cross_validate(judged: Sequence[Judged], is_read: bool, seed: int = 0) -> di
     return {"found": found / len(judged), "whole": whole / len(judged)}
 
 
+def _name(names: Sequence[str], values: NDArray[np.float64]) -> dict[str, float]:
+    return {name: round(float(value), 2) for name, value in zip(names, values, strict=True)}
+
+
 def main(argv: list[str]) -> int:
     """Print the coefficients, and what was found with those that had not seen the question, as JSON."""
     parser = argparse.ArgumentParser(prog="python -m rag.training.scoring_fit", description="Fit the score of quotes.")
@@ -149,8 +148,11 @@ def main(argv: list[str]) -> int:
             report[path.name] |= {"read as well": cross_validate(usable, is_read=True)}
 
     names = ["1", *Traits._fields]
-    values = fit(*as_rows(everything, is_read=False))
-    report["coefficients"] = {name: round(float(value), 2) for name, value in zip(names, values, strict=True)}
+    report["coefficients"] = _name(names, fit(*as_rows(everything, is_read=False)))
+    if retriever.reader:
+        report["read_coefficients"] = _name(
+            [*names, "unit_odds", "passage_odds"], fit(*as_rows(everything, is_read=True))
+        )
     sys.stdout.write(json.dumps(report, indent=2) + "\n")
     return 0
 

@@ -15,6 +15,7 @@ from typing import Literal
 
 from rag.search.asked import is_about_form, is_form, unwrap
 from rag.search.eda_tools import named_eda_tools
+from rag.search.pasted_log import is_message
 from serve.intent import task_words as words
 from serve.intent.layout import MOST_OF_SENTENCE, Layout, read_layout, word_count
 from serve.protocol import Message, message_text
@@ -41,7 +42,7 @@ def why_not_asked(messages: Sequence[Message]) -> WhyNot | None:
     3. a system message that orders a task on whatever the user sends (a translator, a writer of titles);
     4. a turn that holds a conversation (a title, tags, queries are made of it), that a role makes a command of, or that
        ends at a label to fill in;
-    5. an order in the first or last sentences, with a text to carry it out on.
+    5. an order in the first or last sentences, with a text to carry it out on. A tool's message orders nothing.
     """
     system = "\n".join(message_text(each) for each in messages if each["role"] in ("system", "developer"))
     last = next((message_text(each) for each in reversed(messages) if each["role"] == "user"), "")
@@ -56,7 +57,13 @@ def why_not_asked(messages: Sequence[Message]) -> WhyNot | None:
     if _asks_in_a_terminal(system, last) or words.SLOT.search(last) or words.CJK_TEMPLATE.search(last):
         return "task"
     layout = read_layout(unwrap(last))
-    clauses = (clause for instruction in layout.instructions for clause in _CLAUSE.split(instruction))
+    messages_of_tools = [line for line in last.splitlines() if is_message(line)]
+    clauses = (
+        clause
+        for instruction in layout.instructions
+        if not any(instruction in line for line in messages_of_tools)
+        for clause in _CLAUSE.split(instruction)
+    )
     return "task" if any(_is_task(clause, layout) for clause in clauses) else None
 
 
