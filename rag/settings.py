@@ -47,8 +47,8 @@ class RagSettings:
         "CHIPALIGN_READER",
         "adapter:minilm-l6-reader",
         (
-            "model with which the gateway reads what is found, where it doubts that it answers: adapter:NAME (of "
-            "data/adapters), a folder (`chipalign adapt reader`), or none"
+            "model with which the gateway reads what is found, to quote what answers and to refuse where nothing does: "
+            "adapter:NAME (of data/adapters), a folder (`chipalign adapt reader`), or none"
         ),
     )
     # It may hold a password, as that of Milvus may

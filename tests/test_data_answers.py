@@ -34,6 +34,7 @@ LATER = {
         ("answers_3.jsonl", {True: 79, False: 28}),
         ("answers_4.jsonl", {True: 86, False: 24}),
         ("answers_5.jsonl", {True: 90, False: 24}),
+        ("answers_6.jsonl", {True: 100, False: 20}),
     )
 }  # asked when a piece of work ends
 HANDBOOK = ROOT / "data" / "handbook"

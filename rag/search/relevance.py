@@ -39,7 +39,7 @@ class Evidence:
     terms: how many terms the question has, without those that only ask.
 
     unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no
-    passage, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.search.eda_tools) and none that
+    passage, and is neither the asker's own nor of a message of a known tool, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.search.eda_tools) and none that
     a document is about, else 0. named: 1 where the question has an exact name that a passage holds, else 0; then
     beside_name is the coverage of its other terms by passages with that name: what is asked of it may stand nowhere.
 

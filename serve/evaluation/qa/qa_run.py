@@ -19,6 +19,7 @@ from rag.answering.refusal import refuse
 from rag.answering.token_budget import Budget, Counter, find_counter, load_counter
 from rag.command_line import describe_file
 from rag.documents import Chunk, Hit, describe_place, make_chunk, searchable_text
+from rag.embedding.embedder_choice import open_reader
 from rag.errors import QuestionsUnusable, SourceUnusable
 from rag.index.manifest import MANIFEST
 from rag.index.opening import open_index
@@ -188,7 +189,7 @@ def _find_hits(args: argparse.Namespace, questions: list[Question], settings: Ra
     """What is searched, and the passages of each question: those that it refers to, or those that are found."""
     if args.context == RETRIEVED or args.answer == QUOTE:
         index, embedder = open_searched(args.corpus, args.index, questions, settings, progress)
-        retriever = Retriever(index, embedder, settings)
+        retriever = Retriever(index, embedder, settings, open_reader(settings) if args.answer == QUOTE else None)
         if args.context == GOLDEN:
             hits = golden_hits(questions, index.chunks)
         else:
