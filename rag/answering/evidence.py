@@ -1,8 +1,9 @@
 """Selects the quotes that answer a question: literal pieces of the found passages with their places.
 
 It writes no answer and asks no model for words. It scores units of all hits against the question, with what a reader
-says of them where there is one (rag.answering.scoring), and takes them, best first, until some 220 words are quoted. A sentence brings the code beside it, and code the words before
-it. Code and table rows stay whole; a text that several passages hold is quoted once.
+says of them where there is one (rag.answering.scoring), and takes them, best first, until some 220 words are quoted. A
+sentence brings the code beside it, and code the words before it. Code and table rows stay whole; a text that several
+passages hold is quoted once.
 
     hits = retriever.search(question, HITS_READ)
     quotes = select_quotes(question, hits, retriever)

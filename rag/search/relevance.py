@@ -39,9 +39,10 @@ class Evidence:
     terms: how many terms the question has, without those that only ask.
 
     unknown_name: 1 where the question has an exact name (an option, a command, a message number) that stands in no
-    passage, and is neither the asker's own nor of a message of a known tool, else 0. foreign_tool: 1 where the question names a tool of chip design (rag.search.eda_tools) and none that
-    a document is about, else 0. named: 1 where the question has an exact name that a passage holds, else 0; then
-    beside_name is the coverage of its other terms by passages with that name: what is asked of it may stand nowhere.
+    passage, and is neither the asker's own nor of a message of a known tool, else 0. foreign_tool: 1 where the question
+    names a tool of chip design (rag.search.eda_tools) and none that a document is about, else 0. named: 1 where the
+    question has an exact name that a passage holds, else 0; then beside_name is the coverage of its other terms by
+    passages with that name: what is asked of it may stand nowhere.
 
     spread: how much more similar the first passages together are than the most similar one: parts of the question that
     only different passages have. unmet: the share of the question's tokens, by weight, that are near none of them.
