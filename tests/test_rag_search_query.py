@@ -10,6 +10,7 @@ from hypothesis import strategies as st
 from rag.search.query import (
     asks_for_another_form,
     fallback_query,
+    find_subjects,
     has_content,
     leans_on_earlier,
     own_words,
@@ -206,3 +207,9 @@ def test_leaning_is_decided_by_the_turn_alone() -> None:
     assert not leans_on_earlier("How do I write the parasitics of a block to a file and read it?")
     assert leans_on_earlier("and for hold?")
     assert not leans_on_earlier("What is hold time?")
+
+
+def test_the_subjects_of_an_answer_are_its_most_frequent_known_names() -> None:
+    answer = "With `place_pins` or `-exclude`: `-exclude top:*`, never `magic_pins`. See `set_io_pin` and `place_pin`."
+    assert find_subjects(answer, lambda name: name != "magic_pins") == ["-exclude", "place_pins", "set_io_pin"]
+    assert find_subjects("Two stages are usual.", lambda name: True) == []

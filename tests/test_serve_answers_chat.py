@@ -78,10 +78,21 @@ def test_earlier_turns_stay_and_a_follow_up_is_searched_with_them(ask: Ask) -> N
     grounded = ask(
         "How do I repair setup violations?", {"role": "assistant", "content": "With repair_timing."}, "and for hold?"
     )
-    assert grounded.query == "How do I repair setup violations? and for hold?"
+    assert grounded.query == "How do I repair setup violations? repair_timing and for hold?"
     assert grounded.hits[0].chunk.title == "Hold fixing"
     assert [message["role"] for message in grounded.body["messages"]] == ["system", "user", "assistant", "user"]
     assert grounded.body["messages"][1]["content"] == "How do I repair setup violations?"
+
+
+def test_names_of_answers_are_searched_where_a_turn_leans_on_them(ask: Ask) -> None:
+    said = {"role": "assistant", "content": "`repair_timing` and then `no_such_command_9`, best `repair_timing -hold`."}
+    first = "How do I repair setup violations?"
+    assert ask(first, said, "and for hold?").query == f"{first} repair_timing -hold and for hold?"
+    assert ask(first, said, ANTENNA).query == ANTENNA
+    assert ask(first, said, "shorter please").query == first
+
+    thanks = [first, said, "thanks", {"role": "assistant", "content": "`pdngen` is there too."}]
+    assert ask(*thanks, "and for hold?").query == f"{first} repair_timing -hold and for hold?"
 
 
 def test_a_pasted_log_is_searched_without_the_turns_before_it(ask: Ask) -> None:
@@ -130,7 +141,7 @@ class CountingSearcher:
 
 def test_a_turn_that_finds_nothing_is_searched_once_more_behind_the_one_before(ask: Ask) -> None:
     grounded = ask(ANTENNA, {"role": "assistant", "content": "repair_antennas."}, "Who adds the cells?")
-    assert (grounded.query, grounded.fallback) == (f"{ANTENNA} Who adds the cells?", True)
+    assert (grounded.query, grounded.fallback) == (f"{ANTENNA} repair_antennas Who adds the cells?", True)
     assert grounded.hits[0].chunk.title == "Antenna repair"
     assert grounded.answer is None
     # The model is asked the turn alone

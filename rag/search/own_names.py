@@ -44,6 +44,7 @@ def without_own_names(question: str, is_known: Callable[[str], bool]) -> str:
     """
 
     def is_own(name: str) -> bool:
+        """Whether it is an exact name that no document holds."""
         return is_identifier(name) and not is_known(name.lower())
 
     question = _INSTANCE_PATH.sub("", question)

@@ -9,7 +9,11 @@ A question that stands by itself is searched as it is, since old turns would pul
 from __future__ import annotations
 
 import re
+from collections import Counter
+from collections.abc import Callable
 from itertools import islice
+
+from rag.index.bm25 import find_tokens, is_identifier
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
@@ -17,6 +21,8 @@ MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start;
 MAX_TURN_CHARACTERS = 4000
 TURN_END_CHARACTERS = 1000  # of these at the end, where the question may stand behind what was pasted
 TURNS_SEARCHED = 50  # turns of a person; no turn leans on one further back
+MAX_SUBJECTS = 3  # names of an answer: more would drown the question
+MAX_ANSWER_CHARACTERS = 8000  # of an answer that is looked through for names
 MAX_OWN_WORDS = 2  # a fragment ("hold too?", "In OpenROAD?") has at most so many words of its own
 
 _WORD = re.compile(r"[\w$][\w$'-]*")  # of any script
@@ -225,6 +231,15 @@ def retrieval_query(user_turns: list[str]) -> str:
             break
         parts.insert(0, turn)
     return " ".join(part for part in parts if part)
+
+
+def find_subjects(answer: str, is_known: Callable[[str], bool]) -> list[str]:
+    """The exact names that an answer has most often, up to `MAX_SUBJECTS`; what follows it is about them.
+
+    is_known: whether a passage holds a name, in lower case; others are left out.
+    """
+    counts = Counter(token for token in find_tokens(answer[:MAX_ANSWER_CHARACTERS]) if is_identifier(token))
+    return list(islice((name for name, _ in counts.most_common() if is_known(name.lower())), MAX_SUBJECTS))
 
 
 def fallback_query(user_turns: list[str]) -> str:

@@ -26,7 +26,17 @@ from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.judging import HITS_READ
 from rag.search.missing import Misnamed, Missing
 from rag.search.pasted_log import condense_paste
-from rag.search.query import TURNS_SEARCHED, fallback_query, has_content, own_words, retrieval_query, shorten_turn
+from rag.search.query import (
+    MAX_TURNS_JOINED,
+    TURNS_SEARCHED,
+    asks_for_another_form,
+    fallback_query,
+    find_subjects,
+    has_content,
+    own_words,
+    retrieval_query,
+    shorten_turn,
+)
 from serve.answers.guidance import guide
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
@@ -164,7 +174,7 @@ def ground(
     """
     plain = Grounded(_with_defaults(request, settings), None, (), _count(request, counter, max_model_len))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
-    turns, not_searched = _searched_turns(request)
+    turns, not_searched = _searched_turns(request, retriever)
     if not_searched:
         plain = replace(plain, not_searched=not_searched)
         return _guided(_capped(plain, max_model_len), request, retriever, settings)
@@ -237,17 +247,41 @@ def _with_passages(
     return grounded
 
 
-def _searched_turns(request: ChatRequest) -> tuple[list[str], NotSearched | None]:
-    """The user's last turns as they are searched, or why nothing is. A pasted log says itself what it is about."""
+def _searched_turns(request: ChatRequest, retriever: Searcher) -> tuple[list[str], NotSearched | None]:
+    """The user's last turns as they are searched, or why nothing is.
+
+    An earlier turn has the names that its answer gave behind it. A pasted log says itself what it is about.
+    """
     sent = [message_text(message) for message in request.messages if message["role"] == "user"]
     asked = [find_asked(turn) for turn in sent[-TURNS_SEARCHED:]]
     condensed = list(map(condense_paste, asked))
     is_paste = condensed[-1:] != asked[-1:]
     turns = [shorten_turn(turn) for turn in (condensed[-1:] if is_paste else condensed)]
+    if not is_paste:
+        turns = _with_subjects(turns, request.messages, retriever)
     not_searched = why_not_searched(request)
     if not_searched is None and (asked_turn(request.messages) is None or not has_content(turns[-1])):
         not_searched = "no_question"
     return turns, not_searched
+
+
+def _with_subjects(turns: list[str], messages: Sequence[Message], retriever: Searcher) -> list[str]:
+    """The last turns of the user, the earlier ones with the names that their answers gave.
+
+    Who asks for the last answer in another form is searched for as before.
+    """
+    named = list(turns)
+    if not turns or asks_for_another_form(turns[-1]):
+        return named
+    places = [place for place, message in enumerate(messages) if message["role"] == "user"][-len(turns) :]
+    for number in range(max(0, len(turns) - MAX_TURNS_JOINED), len(turns) - 1):
+        if not has_content(turns[number]) or asks_for_another_form(turns[number]):
+            continue
+        between = messages[places[number] : places[number + 1]]
+        answer = "\n".join(message_text(message) for message in between if message["role"] == "assistant")
+        subjects = find_subjects(answer, lambda name: retriever.holds_together([name]))
+        named[number] = " ".join((turns[number], *subjects))
+    return named
 
 
 def _answer_in_quotes(asked: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], top_k: int) -> Grounded:
