@@ -36,7 +36,7 @@ SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
 _DIAGRAM = re.compile(r"\s*(?:`{3,}|~{3,})\s*(?:mermaid|dot|graphviz|plantuml|wavedrom)\b")  # code of a picture
 DEFINES = 4.0  # in log odds: what a unit gains that says what the question wants explained
-FAR_BEHIND = 4.5  # in log odds, behind the best unit: a unit so much less likely is not quoted
+FAR_BEHIND = 4.0  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
 class Comparer(Protocol):
@@ -91,7 +91,7 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
     subject = find_subject(question)
     card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
     first = _find_described(card, candidates, hits) if card else []
-    chosen = _choose(candidates, rankings, first, explains=subject is not None and not subject.is_exact)
+    chosen = _choose(candidates, rankings, first)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -153,20 +153,16 @@ def _choose(
     candidates: Sequence[_Candidate],
     rankings: Sequence[list[tuple[float, int]]],
     first: Sequence[int] = (),
-    *,
-    explains: bool = False,
 ) -> list[_Candidate]:
     """`first`, the best unit of the whole question and of each clause, then the next best, while there is room.
 
-    Each comes with what belongs to it; what stands beside them fills the room that is left. explains: only what stands
-    in the same paragraph does, because beside what one word means stands what others mean.
+    Each comes with what belongs to it; what stands beside them in their paragraph fills the room that is left.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
     order = [*first, *(ranking[0][1] for ranking in (whole, *clauses) if ranking)]
     order += [row for value, row in whole if best - value <= FAR_BEHIND]
 
-    belongs = _share_block if explains else _share_section
     selection = _Selection(candidates)
     for row in order:
         if selection.take(row):
@@ -174,7 +170,7 @@ def _choose(
                 selection.take(other)
     for row in list(selection.rows):
         for other in (row + 1, row - 1):
-            if 0 <= other < len(candidates) and belongs(candidates[row], candidates[other]):
+            if 0 <= other < len(candidates) and _share_block(candidates[row], candidates[other]):
                 selection.take(other)
     return [candidates[row] for row in selection.rows]
 
