@@ -213,3 +213,10 @@ def test_the_subjects_of_an_answer_are_its_most_frequent_known_names() -> None:
     answer = "With `place_pins` or `-exclude`: `-exclude top:*`, never `magic_pins`. See `set_io_pin` and `place_pin`."
     assert find_subjects(answer, lambda name: name != "magic_pins") == ["-exclude", "place_pins", "set_io_pin"]
     assert find_subjects("Two stages are usual.", lambda name: True) == []
+
+
+def test_a_turn_that_names_a_tool_asks_it_of_that_one_alone() -> None:
+    first = "How do I reroute only changed nets in OpenROAD"
+    assert retrieval_query([first, "and in Innovus?"]) == "How do I reroute only changed nets in  and in Innovus?"
+    assert retrieval_query([first, "and with one option?"]) == f"{first} and with one option?"
+    assert retrieval_query(["Which Innovus command does it", first]) == first

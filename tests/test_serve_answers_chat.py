@@ -91,6 +91,8 @@ def test_names_of_answers_are_searched_where_a_turn_leans_on_them(ask: Ask) -> N
     assert ask(first, said, ANTENNA).query == ANTENNA
     assert ask(first, said, "shorter please").query == first
 
+    assert ask(first, said, "and in yosys?").query == f"{first} and in yosys?"  # another tool has others
+
     thanks = [first, said, "thanks", {"role": "assistant", "content": "`pdngen` is there too."}]
     assert ask(*thanks, "and for hold?").query == f"{first} repair_timing -hold and for hold?"
 

@@ -23,6 +23,11 @@ def named_eda_tools(text: str) -> list[Names]:
     return list(dict.fromkeys(tools[found.lower()] for found in pattern.findall(text)))
 
 
+def without_eda_tools(text: str) -> str:
+    """The text without the names of known tools."""
+    return _known_tools()[0].sub("", text)
+
+
 @lru_cache(1)
 def _known_tools() -> tuple[re.Pattern[str], dict[str, Names]]:
     """What finds any known name as words of its own, the longest first, and the names of its tool."""

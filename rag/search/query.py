@@ -14,6 +14,7 @@ from collections.abc import Callable
 from itertools import islice
 
 from rag.index.bm25 import find_tokens, is_identifier
+from rag.search.eda_tools import named_eda_tools, without_eda_tools
 
 MAX_TURNS_JOINED = 4  # the last turn and at most three that it leans on: more would drown it
 MAX_WORDS_READ = 200  # whether a turn leans on earlier ones shows at its start; a pasted log must not cost time
@@ -217,6 +218,7 @@ def _points_back(turn: str, own_ends: list[int]) -> bool:
 def retrieval_query(user_turns: list[str]) -> str:
     """The query for the last of `user_turns` (oldest first): that turn, behind the turns it leans on, joined by spaces.
 
+    Where it names a tool ("and in Innovus?"), it asks of that one what was asked of others: their names are left out.
     Small talk at the start of a turn is left out. Turns without content (thanks, greetings) are passed over, and so are
     those that ask for another form of the answer ("shorter please"): the query is then that of the turn before. ""
     where there is no turn.
@@ -230,6 +232,8 @@ def retrieval_query(user_turns: list[str]) -> str:
         if not leans_on_earlier(parts[0]) or len(parts) == MAX_TURNS_JOINED:
             break
         parts.insert(0, turn)
+    if named_eda_tools(" ".join(parts[-1:])):
+        parts[:-1] = map(without_eda_tools, parts[:-1])
     return " ".join(part for part in parts if part)
 
 

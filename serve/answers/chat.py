@@ -23,6 +23,7 @@ from rag.documents import Hit
 from rag.errors import EmbedderUnavailable, IndexCorrupt, MilvusUnavailable
 from rag.index.bm25 import tokenize
 from rag.search.asked import asks_for_machine_form, find_asked
+from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import HITS_READ
 from rag.search.missing import Misnamed, Missing
 from rag.search.pasted_log import condense_paste
@@ -268,10 +269,11 @@ def _searched_turns(request: ChatRequest, retriever: Searcher) -> tuple[list[str
 def _with_subjects(turns: list[str], messages: Sequence[Message], retriever: Searcher) -> list[str]:
     """The last turns of the user, the earlier ones with the names that their answers gave.
 
-    Who asks for the last answer in another form is searched for as before.
+    Who asks for the last answer in another form is searched for as before, and who asks the same of another tool does
+    not mean these names.
     """
     named = list(turns)
-    if not turns or asks_for_another_form(turns[-1]):
+    if not turns or asks_for_another_form(turns[-1]) or named_eda_tools(turns[-1]):
         return named
     places = [place for place, message in enumerate(messages) if message["role"] == "user"][-len(turns) :]
     for number in range(max(0, len(turns) - MAX_TURNS_JOINED), len(turns) - 1):
