@@ -234,7 +234,7 @@ def test_a_follow_up_that_finds_nothing_by_itself_is_searched_with_the_turn_befo
         {"role": "user", "content": FOLLOW_UP},
     ]
     answer = post(fresh_gateway, {"messages": turns}).json()
-    assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} {FOLLOW_UP}"
+    assert answer["retrieval"]["query"] == f"{ANTENNA['messages'][0]['content']} repair_antennas {FOLLOW_UP}"
     assert answer["retrieval"]["fallback"] is True
     assert answer["retrieval"]["hits"][0]["title"] == "Antenna repair"
     assert "diode" in engine.bodies[-1]["messages"][-1]["content"]
