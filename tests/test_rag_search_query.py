@@ -220,3 +220,7 @@ def test_a_turn_that_names_a_tool_asks_it_of_that_one_alone() -> None:
     assert retrieval_query([first, "and in Innovus?"]) == "How do I reroute only changed nets in  and in Innovus?"
     assert retrieval_query([first, "and with one option?"]) == f"{first} and with one option?"
     assert retrieval_query(["Which Innovus command does it", first]) == first
+
+    assert fallback_query([first, "and in Innovus?"]) == ""  # it is what was searched already
+    alone = "Which option of ICC2 keeps the nets of all macros as they are"
+    assert fallback_query([first, alone]) == f"How do I reroute only changed nets in  {alone}"

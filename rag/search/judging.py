@@ -176,7 +176,7 @@ class Judge:
     def _message_tools(self) -> frozenset[str]:
         """Tools that a message's number may begin with: of other messages, and folders of documents (`src/ppl`)."""
         numbered = (found["tool"] for found in map(_MESSAGE.fullmatch, self._index.bm25.terms) if found)
-        folders = {PurePosixPath(chunk.path).parent for chunk in self._index.chunks}
+        folders = {PurePosixPath(record.path).parent for record, _ in self._index.documents()}
         return frozenset(numbered).union(part.lower() for folder in folders for part in folder.parts)
 
     def _has_foreign_tool(self, query: str) -> bool:

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from itertools import islice
 
 from rag.index.bm25 import find_tokens, is_identifier
@@ -218,7 +218,6 @@ def _points_back(turn: str, own_ends: list[int]) -> bool:
 def retrieval_query(user_turns: list[str]) -> str:
     """The query for the last of `user_turns` (oldest first): that turn, behind the turns it leans on, joined by spaces.
 
-    Where it names a tool ("and in Innovus?"), it asks of that one what was asked of others: their names are left out.
     Small talk at the start of a turn is left out. Turns without content (thanks, greetings) are passed over, and so are
     those that ask for another form of the answer ("shorter please"): the query is then that of the turn before. ""
     where there is no turn.
@@ -232,9 +231,7 @@ def retrieval_query(user_turns: list[str]) -> str:
         if not leans_on_earlier(parts[0]) or len(parts) == MAX_TURNS_JOINED:
             break
         parts.insert(0, turn)
-    if named_eda_tools(" ".join(parts[-1:])):
-        parts[:-1] = map(without_eda_tools, parts[:-1])
-    return " ".join(part for part in parts if part)
+    return _join(parts)
 
 
 def find_subjects(answer: str, is_known: Callable[[str], bool]) -> list[str]:
@@ -255,5 +252,16 @@ def fallback_query(user_turns: list[str]) -> str:
     before = [turn for turn in user_turns[:-1] if has_content(turn) and not asks_for_another_form(turn)]
     if not before or not has_content(user_turns[-1]):
         return ""
-    joined = f"{retrieval_query(before)} {strip_small_talk(user_turns[-1])}"
+    joined = _join([retrieval_query(before), strip_small_talk(user_turns[-1])])
     return "" if asks_for_another_form(user_turns[-1]) or joined == retrieval_query(user_turns) else joined
+
+
+def _join(parts: Sequence[str]) -> str:
+    """The last part behind those it leans on; "" for none.
+
+    Where it names a tool ("and in Innovus?"), it asks of that one what was asked of others: their names are left out.
+    """
+    *before, last = parts or ("",)
+    if named_eda_tools(last):
+        before = [without_eda_tools(part) for part in before]
+    return " ".join(part for part in (*before, last) if part)
