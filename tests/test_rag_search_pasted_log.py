@@ -86,6 +86,29 @@ def test_any_text_gives_one_that_can_be_searched_if_it_could_before(text: str) -
     assert len(condensed) <= len(text) + 1
 
 
+def test_a_warning_yields_to_an_error_whatever_it_says() -> None:
+    log = "".join(f"[WARNING STA-036{n}] port 'd[{n}]' not found.\n" for n in range(3))
+    log += "[ERROR GPL-0302] Use a higher -density.\n[WARNING STA-0366] port 'q' not found."
+    assert "[ERROR GPL-0302] Use a higher -density." in condense_paste(f"why?\n{log}")
+
+
+@for_each("error_at", [0, 1, 5_000, 9_999, 19_998, 19_999])
+def test_the_error_is_found_wherever_it_stands_in_a_long_log(error_at: int) -> None:
+    lines = ["[INFO GRT-0001] Routed a net.", "[WARNING STA-0366] port 'q' not found."] * 10_000
+    lines[error_at] = "[ERROR GRT-0118] Routing congestion too high."
+    condensed = condense_paste("why does this stop?\n" + "\n".join(lines))
+    assert condensed.startswith("why does this stop? [")
+    assert "[ERROR GRT-0118] Routing congestion too high." in condensed
+
+
+@for_each("text", ["x" * 100_000, "error " * 20_000, " error\n" * 20_000, "error: x\t" * 20_000, "\n" * 100_000])
+def test_a_long_text_of_any_shape_is_taken(text: str) -> None:
+    condensed = condense_paste(f"why?\n{text}\nand how?")
+    assert condensed.startswith("why?")
+    assert condensed.endswith("and how?")
+    assert len(condensed) <= len(text) + len("why?  and how?")
+
+
 def test_of_a_long_log_the_beginning_and_the_end_are_read() -> None:
     noise = "[INFO GRT-0001] Routed a net.\n" * 20_000
     condensed = condense_paste(f"why does this stop?\n{noise}[ERROR GRT-0118] Routing congestion too high.\n")

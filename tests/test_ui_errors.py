@@ -9,6 +9,7 @@ import pytest
 from tests.rows import for_each
 from ui.errors import (
     AnswerBroken,
+    AttachedTooLong,
     ContextExceeded,
     EmptyQuestion,
     EngineStarting,
@@ -16,6 +17,7 @@ from ui.errors import (
     GatewayDown,
     GatewayError,
     GatewayTimeout,
+    PastedNotText,
     PastedShared,
     PastedTooLong,
     PastedUnreadable,
@@ -33,6 +35,8 @@ HOSTILE = "boom\x1b[2J\r\nsecond line\u202e"
 MADE: list[tuple[Callable[[], UiError], str]] = [
     (lambda: SettingsError("CHIPALIGN_URL", HOSTILE, "an address"), "it must be an address."),
     (EmptyQuestion, "type what you want to know."),
+    (lambda: AttachedTooLong(HOSTILE, 1_000_000), "holds more than 1 MB, so nothing was asked"),
+    (lambda: PastedNotText(HOSTILE), "give a log, a report or a script"),
     (PastedShared, "add -n to leave it alone"),
     (lambda: PastedTooLong(1_000_000), "holds more than 1 MB: give the part that matters"),
     (lambda: PastedUnreadable(HOSTILE), "give a file or a pipe"),

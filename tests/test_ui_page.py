@@ -259,6 +259,31 @@ def test_pasted_log_scrolls_in_a_box_and_leaves_its_answer_in_sight(tab: Page) -
     expect(last_line).to_be_in_viewport()
 
 
+def attach(tab: Page, name: str, content: bytes) -> None:
+    tab.locator("[data-testid=stChatInput] input[type=file]").set_input_files(
+        {"name": name, "mimeType": "application/octet-stream", "buffer": content}
+    )
+    expect(tab.locator("[data-testid=stChatInput]").get_by_text(name)).to_be_visible()
+
+
+def test_an_attached_log_is_asked_about(tab: Page, gateway: FakeGateway) -> None:
+    attach(tab, "run.log", b"[INFO GRT-0001] Routed a net.\n" * 5_000 + b"[ERROR GRT-0118] congestion\n")
+    type_question(tab, "why does this fail?")
+    expect(tab.locator(".st-key-answer-0")).to_contain_text("after global routing [1].")
+    sent = gateway.requests[-1]["messages"][-1]["content"]
+    assert sent.startswith("why does this fail?\n\n[INFO GRT-0001]")
+    assert sent.endswith("[ERROR GRT-0118] congestion")
+    expect(tab.get_by_text("lines not shown")).to_be_attached()
+
+
+def test_what_was_typed_returns_where_the_attached_file_is_no_text(tab: Page, gateway: FakeGateway) -> None:
+    attach(tab, "top.gds", b"\0\x06\0\x02\x02\x58")
+    type_question(tab, "why does this fail?")
+    expect(tab.get_by_text("top.gds holds no text, so nothing was asked")).to_be_visible()
+    expect(tab.get_by_placeholder("Ask a chip-design question")).to_have_value("why does this fail?")
+    assert not gateway.requests
+
+
 def test_stop_keeps_what_came_and_the_page_goes_on(tab: Page, gateway: FakeGateway) -> None:
     gateway.script = Script(hold_after=2)
     type_question(tab, "q")

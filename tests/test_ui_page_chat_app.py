@@ -14,7 +14,8 @@ from tests.rows import for_each
 from ui.conversation import DEMO_WORD, Turn, begin
 from ui.escaping import literal
 from ui.events import read_source
-from ui.page.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, SLOW_AFTER_S, is_long, waiting_note
+from ui.page.chat_app import EXAMPLES, LONG_CHARS, LONG_LINES, MOST_DRAWN, SLOW_AFTER_S, is_long, waiting_note
+from ui.pasted import MAX_BYTES
 
 APP = Path(__file__).parent.parent / "ui" / "page" / "chat_app.py"
 
@@ -273,6 +274,52 @@ def test_failed_question_can_be_retried_after_a_reload(gateway: FakeGateway) -> 
 )
 def test_long_question_is_one_that_would_hide_its_answer(question: str, long: bool) -> None:
     assert is_long(question) is long
+
+
+def attach(app: AppTest, question: str, name: str, content: bytes) -> AppTest:
+    return app.chat_input[0].set_value(question).upload(name, content).run()
+
+
+def test_an_attached_log_goes_with_the_question(gateway: FakeGateway) -> None:
+    app = attach(open_page(), "why?", "run.log", b"\x1b[31m[ERROR GRT-0118] congestion\x1b[0m\r\n")
+    assert gateway.requests[0]["messages"] == [{"role": "user", "content": "why?\n\n[ERROR GRT-0118] congestion"}]
+    assert not app.warning
+
+
+def test_an_attached_log_is_a_question_by_itself(gateway: FakeGateway) -> None:
+    app = open_page()
+    app.chat_input[0].upload("run.log", b"[ERROR GRT-0118] congestion")
+    app.run()
+    assert gateway.requests[0]["messages"] == [{"role": "user", "content": "[ERROR GRT-0118] congestion"}]
+
+
+@for_each(
+    ("name", "content", "sentence"),
+    [
+        ("a_*b*.log", b"x" * (MAX_BYTES + 1), "a_*b*.log holds more than 1 MB, so nothing was asked: attach the part"),
+        ("top.gds", b"\0\x06\0\x02\x02\x58", "top.gds holds no text, so nothing was asked: give a log"),
+    ],
+)
+def test_a_file_of_no_use_is_said_and_what_was_typed_returns(name: str, content: bytes, sentence: str) -> None:
+    with FakeGateway() as gateway, pytest.MonkeyPatch.context() as patch:
+        patch.setenv("CHIPALIGN_URL", gateway.url)
+        app = attach(open_page(), "why does this fail?", name, content)
+        assert literal(sentence) in app.warning[0].value
+        assert app.chat_input[0].proto.value == "why does this fail?"
+        assert not gateway.requests
+        assert not app.run().warning
+
+
+def test_a_question_after_a_long_log_leans_on_what_was_searched_for(gateway: FakeGateway) -> None:
+    gateway.script = Script(query="why? [ERROR GRT-0118] congestion")
+    app = attach(open_page(), "why?", "run.log", b"[INFO GRT-0001] Routed a net.\n" * 20_000)
+    shown = app.chat_message[0].markdown[0].value
+    assert len(shown) < 2 * MOST_DRAWN
+    assert "lines not shown" in shown
+
+    type_question(app, "and how do I fix it?")
+    asked = [message["content"] for message in gateway.requests[-1]["messages"] if message["role"] == "user"]
+    assert asked == ["why? [ERROR GRT-0118] congestion", "and how do I fix it?"]
 
 
 def test_empty_question_is_answered_by_a_sentence(gateway: FakeGateway) -> None:

@@ -22,8 +22,8 @@ from tests.processes import Start, in_the_background, running
 from tests.rows import for_each
 from ui.conversation import DEMO_WORD
 from ui.page.page_server import streamlit_config
+from ui.pasted import MAX_BYTES
 from ui.settings import UiSettings
-from ui.terminal.pasted import MAX_BYTES
 
 ROOT = Path(__file__).parent.parent
 LOG = "[WARNING GRT-0243] Unable to repair antennas on net with diodes.\n[INFO GRT-0088] Layer met1"

@@ -21,6 +21,7 @@ from ui.verification import Verification, describe_checks
 # About 3000 tokens of English at 4 characters each: with passages and an answer it fits the 8192 tokens that we serve
 # by default. Where the gateway still counts too many, `ui.client` halves the history.
 MAX_CHARS = 12_000
+MAX_EARLIER_CHARS = 3_000  # of an earlier question, else what was searched for it stands in the history
 
 DEMO_MODEL = "chipalign-demo"  # what `chipalign up` serves where it is given no other model
 DEMO_WORD = (
@@ -151,16 +152,22 @@ def retry(conversation: Conversation) -> Conversation:
 def trim(conversation: Conversation, max_chars: int = MAX_CHARS) -> Conversation:
     """The newest turns that together hold at most `max_chars` characters of questions and answers.
 
-    The last turn always stays.
+    The last turn always stays. A log in an earlier question counts as what was searched for it.
     """
     kept: list[Turn] = []
     total = 0
     for turn in reversed(conversation):
-        total += len(turn.question) + len(turn.answer)
+        total += len(say_briefly(turn) if kept else turn.question) + len(turn.answer)
         if kept and total > max_chars:
             break
         kept.append(turn)
     return tuple(reversed(kept))
+
+
+def say_briefly(turn: Turn) -> str:
+    """A turn's question, or of one with a log in it what was searched for: what a later question may lean on."""
+    is_long = len(turn.question) > MAX_EARLIER_CHARS
+    return (turn.query or turn.question[:MAX_EARLIER_CHARS]) if is_long else turn.question
 
 
 def to_messages(conversation: Conversation, max_chars: int = MAX_CHARS) -> list[Message]:
@@ -175,5 +182,6 @@ def to_messages(conversation: Conversation, max_chars: int = MAX_CHARS) -> list[
     messages = []
     for turn in before:
         if turn.answer:
-            messages += [{"role": "user", "content": turn.question}, {"role": "assistant", "content": turn.answer}]
+            question = say_briefly(turn)
+            messages += [{"role": "user", "content": question}, {"role": "assistant", "content": turn.answer}]
     return [*messages, {"role": "user", "content": last.question}]

@@ -46,6 +46,23 @@ class PastedTooLong(UiError):
         )
 
 
+class AttachedTooLong(UiError):
+    """A file that was attached to a question holds more than a question may."""
+
+    def __init__(self, name: str, max_bytes: int) -> None:
+        super().__init__(
+            f"{name} holds more than {max_bytes / 1e6:g} MB, so nothing was asked: attach the part that matters, for "
+            "example the step that failed."
+        )
+
+
+class PastedNotText(UiError):
+    """What goes with a question is a layout, a database or an archive."""
+
+    def __init__(self, what: str) -> None:
+        super().__init__(f"{what} holds no text, so nothing was asked: give a log, a report or a script.")
+
+
 class PastedUnreadable(UiError):
     """Standard input cannot be read."""
 

@@ -19,9 +19,12 @@ from collections.abc import Iterable, Iterator
 from rag.search.eda_tools import named_eda_tools
 
 MOST_READ = 20_000  # characters of a turn, half of them at its end, where a run says why it stopped
+# Lines between the two that report a problem and are read as well: the error may be followed by an hour of other steps
+MOST_PROBLEMS = 100
 INFORMATIVE_LINES = (
     2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
 )
+_LONGEST_PROBLEM = 1000  # characters of a line that reports one
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
 _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many are plain words
 _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
@@ -34,6 +37,7 @@ _ERROR = re.compile(
 )
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
+_LEVELS = ((_ERROR, 3.0), (_WARNING, 2.0), (_INFO, -1.0))  # and what each weighs
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
 _NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 _ECHO = re.compile(
@@ -66,8 +70,7 @@ def condense_paste(turn: str) -> str:
     Those are the person's own lines and the most informative ones of the log, in their order, behind the names of tools
     whose prompt stands in it.
     """
-    read = turn if len(turn) <= MOST_READ else _both_ends(turn, MOST_READ // 2)
-    lines = [line for line in read.splitlines() if line.strip()]
+    lines = [line for line in _lines_to_read(turn) if line.strip()]
     weights = {number: _weigh(line) for number, line in enumerate(lines) if not is_own_words(line)}
     if len(lines) < 2 or not weights:
         return turn
@@ -83,10 +86,21 @@ def condense_paste(turn: str) -> str:
     return condensed if any(character.isalnum() for character in condensed) else turn
 
 
-def _both_ends(text: str, length: int) -> str:
-    """The beginning and the end of a text, in whole lines where it has any."""
-    begin, end = text[:length], text[-length:]
-    return "\n".join((begin.rpartition("\n")[0] or begin, end.partition("\n")[2] or end))
+def _lines_to_read(turn: str) -> list[str]:
+    """The lines of a turn; of a long one those at both ends, and what reports a problem between them."""
+    if len(turn) <= MOST_READ:
+        return turn.splitlines()
+    half = MOST_READ // 2
+    first = turn.rfind("\n", 0, half) + 1 or half  # in whole lines, where there are any
+    last = max(turn.find("\n", len(turn) - half), len(turn) - half)
+    return [*turn[:first].splitlines(), *_find_worst(turn[first:last].splitlines()), *turn[last:].splitlines()]
+
+
+def _find_worst(lines: Iterable[str]) -> list[str]:
+    """Of the lines that report an error or a warning the worst, and of equals the first, in their order."""
+    problems = [line[:_LONGEST_PROBLEM] for line in lines if _ERROR.search(line) or _WARNING.search(line)]
+    worst = sorted(range(len(problems)), key=lambda number: -_weigh(problems[number]))[:MOST_PROBLEMS]
+    return [problems[number] for number in sorted(worst)]
 
 
 def is_own_words(line: str) -> bool:
@@ -105,11 +119,12 @@ def is_message(line: str) -> bool:
 
 
 def _weigh(line: str) -> float:
-    """How much a line of a log says of what went wrong."""
+    """How much a line of a log says of what went wrong: its level is what it says first ("[WARNING] ... not found")."""
     if _AFTERMATH.search(line):
         return -1.0
-    signs = (_ERROR.search(line), _WARNING.search(line), _ECHO.match(line), _NUMBER.search(line), _INFO.search(line))
-    return sum(weight for weight, sign in zip((3.0, 2.0, 1.5, 1.0, -1.0), signs, strict=True) if sign)
+    levels = [(found.start(), weight) for pattern, weight in _LEVELS if (found := pattern.search(line))]
+    level = min(levels)[1] if levels else 0.0
+    return level + 1.5 * bool(_ECHO.match(line)) + bool(_NUMBER.search(line))
 
 
 def _prompting_tools(lines: Iterable[str]) -> Iterator[str]:

@@ -10,10 +10,12 @@ from __future__ import annotations
 
 import logging
 import time
+from collections.abc import Sequence
 from contextlib import closing
 from typing import Literal
 
 import streamlit as st
+from streamlit.runtime.uploaded_file_manager import UploadedFile
 
 from ui.client import LONGEST_WORDS, Gateway
 from ui.conversation import (
@@ -30,13 +32,14 @@ from ui.conversation import (
     to_messages,
     with_last,
 )
-from ui.errors import EmptyQuestion, GatewayError, SettingsError
+from ui.errors import AttachedTooLong, EmptyQuestion, GatewayError, PastedNotText, SettingsError
 from ui.escaping import link, literal
 from ui.events import HEADING_SEPARATOR, AnswerBy, Rating, Source, Wanted
 from ui.heartbeat import with_heartbeat
 from ui.page.rendering import answer_markdown, passage_blocks
 from ui.page.store import ConversationStore
 from ui.page.transcript import to_markdown
+from ui.pasted import MAX_BYTES, decode_pasted, is_text, join_question
 from ui.settings import UiSettings
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
@@ -66,6 +69,7 @@ CURSOR = " ▌"
 ADDRESS_KEY = "conversation"  # the address of the page names the conversation, so that a reload finds it again
 LONG_LINES, LONG_CHARS = 12, 900  # a question of more, such as a pasted log, scrolls in a box of its own
 LONG_QUESTION_PX = 240  # about ten lines
+MOST_DRAWN = 12_000  # characters of a question, half of them at its end
 
 # Streamlit has no setting for these. Constants of ours only: nothing that comes from outside is ever put in here.
 STYLE = """<style>
@@ -142,15 +146,17 @@ def draw_page(gateway: Gateway) -> None:
     st.title("ChipAlign", anchor=False)
     st.caption(TAGLINE)
     draw_status(gateway)
+    if typed_again := st.session_state.pop("typed_again", ""):
+        st.session_state["question"] = typed_again
     # In st.bottom: where Streamlit puts it there by itself, it keeps the page to its end, away from an answer's top.
-    typed = st.bottom.chat_input("Ask a chip-design question", key="question")
+    typed = st.bottom.chat_input("Ask a chip-design question", key="question", accept_file=True)
 
     remember(close_interrupted(conversation()))
     draw_choice()
     if typed is not None:
-        ask_question(typed)
-    if st.session_state.pop("empty_question", False):
-        st.warning(str(EmptyQuestion()))
+        ask_typed(typed.text, typed.files)
+    if problem := st.session_state.pop("question_problem", ""):
+        st.warning(literal(problem))
 
     turns = conversation()
     if not turns:
@@ -202,12 +208,31 @@ def name_in_address(conversation_id: str) -> None:
         del st.query_params[ADDRESS_KEY]
 
 
+def ask_typed(text: str, files: Sequence[UploadedFile]) -> None:
+    """Ask what was typed, with the file that was attached below it; where that is of no use, the typed text returns."""
+    try:
+        ask_question(join_question(text, *(read_attached(file.name, file.getvalue()) for file in files)))
+    except (AttachedTooLong, PastedNotText) as error:
+        st.session_state["question_problem"] = str(error)
+        st.session_state["typed_again"] = text
+        st.rerun()
+
+
+def read_attached(name: str, attached: bytes) -> str:
+    """The text of an attached file. Raises AttachedTooLong, PastedNotText."""
+    if len(attached) > MAX_BYTES:
+        raise AttachedTooLong(name, MAX_BYTES)
+    if not is_text(attached):
+        raise PastedNotText(name)
+    return decode_pasted(attached)
+
+
 def ask_question(question: str) -> None:
     """Put a question at the conversation's end; an empty one is answered by a sentence."""
     try:
         remember(add_question(close_interrupted(conversation()), question, st.session_state["answer_by"]))
-    except EmptyQuestion:
-        st.session_state["empty_question"] = True
+    except EmptyQuestion as error:
+        st.session_state["question_problem"] = str(error)
 
 
 @st.fragment(run_every=STATUS_EVERY_S)
@@ -312,7 +337,16 @@ def draw_question(turn: Turn) -> None:
     """What the reader asked, letter by letter; a long text scrolls in a box, so that its answer can be seen."""
     height: int | Literal["content"] = LONG_QUESTION_PX if is_long(turn.question) else "content"
     with st.chat_message("user", avatar=":material/person:"), st.container(height=height, border=False):
-        st.markdown(literal(turn.question))
+        st.markdown(literal(cut_middle(turn.question)))
+
+
+def cut_middle(question: str) -> str:
+    """A question as it is drawn: a browser is slow with a log of ten thousand lines, and nobody reads them there."""
+    if len(question) <= MOST_DRAWN:
+        return question
+    half = MOST_DRAWN // 2
+    hidden = question[half:-half].count("\n")
+    return f"{question[:half]}\n\n[... {hidden:,} lines not shown ...]\n\n{question[-half:]}"
 
 
 def is_long(question: str) -> bool:
@@ -362,7 +396,13 @@ def draw_actions(turns: Conversation) -> None:
         st.button("New conversation", key="new", icon=":material/add:", on_click=lambda: remember(()))
         name, kind = "chipalign-conversation.md", "text/markdown"
         st.download_button(
-            "Download", to_markdown(turns), name, kind, key="download", icon=":material/download:", on_click="ignore"
+            "Download",
+            lambda: to_markdown(turns),
+            name,
+            kind,
+            key="download",
+            icon=":material/download:",
+            on_click="ignore",
         )
 
 

@@ -15,7 +15,10 @@ from starlette.middleware import Middleware
 from streamlit.starlette import App
 
 from ui.page.page_guard import PageGuard
+from ui.pasted import MAX_BYTES
 from ui.settings import UiSettings
+
+MEBIBYTE = 1 << 20  # in which Streamlit counts what is uploaded
 
 
 def main() -> None:
@@ -45,6 +48,7 @@ def streamlit_config(settings: UiSettings) -> dict[str, object]:
         # address.
         "browser.serverAddress": public.hostname or ("localhost" if settings.listens_everywhere else settings.host),
         "browser.gatherUsageStats": False,
+        "server.maxUploadSize": -(-MAX_BYTES // MEBIBYTE),
         "client.toolbarMode": "viewer",  # keeps the choice of light or dark, drops the developer's menu
         "client.showErrorDetails": "none",  # tracebacks belong in the log
         "theme.light.primaryColor": "#0f766e",

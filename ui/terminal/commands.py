@@ -24,8 +24,9 @@ from chipalign_settings import redact
 from ui.conversation import Turn, begin, take_event, to_messages
 from ui.errors import EmptyQuestion, PortTaken, SlackTokensWrong
 from ui.events import Finished, Source, Wanted
+from ui.pasted import join_question
 from ui.settings import UiSettings, parse_port, parse_top_k, parse_url
-from ui.terminal.pasted import join_question, read_pasted
+from ui.terminal.standard_input import read_pasted
 
 NOTHING_HELD = 3  # exit code: the documents hold nothing about the question
 

@@ -9,8 +9,9 @@ from pathlib import Path
 import pytest
 
 from tests.rows import for_each
-from ui.errors import PastedShared, PastedTooLong, PastedUnreadable
-from ui.terminal.pasted import MAX_BYTES, join_question, read_pasted
+from ui.errors import PastedNotText, PastedShared, PastedTooLong, PastedUnreadable
+from ui.pasted import MAX_BYTES
+from ui.terminal.standard_input import read_pasted
 
 
 def piped(text: bytes) -> io.TextIOWrapper:
@@ -44,6 +45,11 @@ def test_endless_text_is_read_no_further_than_the_limit() -> None:
         read_pasted(endless)
 
 
+def test_what_is_no_text_is_refused() -> None:
+    with pytest.raises(PastedNotText, match=r"^Standard input holds no text, so nothing was asked: give a log"):
+        read_pasted(piped(b"\x7fELF\x02\x01\x01\0"))
+
+
 def test_closed_input_and_a_terminal_are_not_text() -> None:
     assert read_pasted(None) == ""
     ours, theirs = os.openpty()
@@ -70,18 +76,3 @@ def test_file_that_something_else_reads_is_left_to_it(tmp_path: Path) -> None:
         assert read_pasted(shared) == ""  # nothing is left that the other could miss
     with (tmp_path / "questions").open() as own:
         assert read_pasted(own) == "What is skew?\nWhat is slack?"
-
-
-@for_each(
-    ("question", "pasted", "joined"),
-    [
-        ("why?", "", "why?"),
-        (" why? ", "log", "why?\n\nlog"),
-        ("", "log", "log"),
-        ("", "", ""),
-        ("", " \n ", ""),
-        ("a", "  b", "a\n\n  b"),
-    ],
-)
-def test_question_stands_above_what_was_pasted(question: str, pasted: str, joined: str) -> None:
-    assert join_question(question, pasted) == joined

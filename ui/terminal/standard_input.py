@@ -1,7 +1,7 @@
-"""What a person pastes or pipes into a question: a log, an error, a piece of a script.
+"""What a person pipes into a question on a terminal, such as a log.
 
-It reads standard input to its end and no further than its limit; what the text says is the gateway's to read. A file
-that something else has begun to read, as a shell's loop does with its list of questions, is left to that.
+It reads standard input to its end and no further than its limit. A file that something else has begun to read, as a
+shell's loop does with its list of questions, is left to that.
 
     question = join_question("why does this fail?", read_pasted(sys.stdin))
 """
@@ -10,24 +10,21 @@ from __future__ import annotations
 
 import io
 import os
-import re
 import select
 import stat
 import sys
 from typing import TextIO
 
-from ui.errors import PastedShared, PastedTooLong, PastedUnreadable
-from ui.plain_text import plain
+from ui.errors import PastedNotText, PastedShared, PastedTooLong, PastedUnreadable
+from ui.pasted import MAX_BYTES, decode_pasted, is_text
 
-MAX_BYTES = 1_000_000  # some 10,000 lines of a log
 NOTICE_AFTER_S = 1.0
-_COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")  # ECMA-48: what a tool's log has to colour its words
 
 
 def read_pasted(stream: TextIO | None) -> str:
     """The text of `stream`; "" where it is a terminal, at which a person sits, or closed.
 
-    Raises PastedShared, PastedTooLong, PastedUnreadable.
+    Raises PastedShared, PastedNotText, PastedTooLong, PastedUnreadable.
     """
     if stream is None or stream.isatty():
         return ""
@@ -40,12 +37,9 @@ def read_pasted(stream: TextIO | None) -> str:
         raise PastedUnreadable(error.strerror or str(error)) from error
     if len(read) > MAX_BYTES:
         raise PastedTooLong(MAX_BYTES)
-    return plain(_COLOURS.sub("", read.decode("utf-8", "replace"))).strip("\n")
-
-
-def join_question(question: str, pasted: str) -> str:
-    """The question, and below it what was pasted; either may be missing."""
-    return "\n\n".join(part for part in (question.strip(), pasted) if part.strip())
+    if not is_text(read):
+        raise PastedNotText("Standard input")
+    return decode_pasted(read)
 
 
 def _is_shared(stream: TextIO) -> bool:
