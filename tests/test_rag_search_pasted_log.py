@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import re
 from functools import partial
 
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.search.pasted_log import MOST_READ, condense_paste, is_own_words
+from rag.search.pasted_log import MOST_READ, condense_paste, cut_log, is_own_words
 from tests.counting import count_calls
 from tests.rows import for_each
 
@@ -107,6 +108,50 @@ def test_a_long_text_of_any_shape_is_taken(text: str) -> None:
     assert condensed.startswith("why?")
     assert condensed.endswith("and how?")
     assert len(condensed) <= len(text) + len("why?  and how?")
+
+
+LONG_LOG = "\n".join(
+    [
+        "why does this fail?",
+        *(f"[INFO DRT-0194] Start with optimization iteration {number}." for number in range(3_000)),
+        "[WARNING STA-0366] port 'data[3]' not found.",
+        *(f"Iter {number} | WNS -0.022 | TNS -65.0" for number in range(3_000)),
+        "[ERROR GPL-0302] Use a higher -density or re-floorplan with a larger core area.",
+        *(f"    elapsed time = 00:00:{number}, memory = 3279 (MB)." for number in range(3_000)),
+        "make[1]: *** [Makefile:9: do-3_3_place_gp] Error 1",
+        "what density should I take?",
+    ]
+)
+
+
+@for_each("most", [200, 1_000, 10_000, 100_000])
+def test_a_log_is_cut_to_the_persons_words_its_problems_and_its_ends(most: int) -> None:
+    cut = cut_log(LONG_LOG, most)
+    assert cut
+    assert cut.text.splitlines()[0] == "why does this fail?"
+    assert cut.text.splitlines()[-1] == "what density should I take?"
+    assert "[ERROR GPL-0302] Use a higher -density" in cut.text or most < 500
+    assert len(cut.text) <= 1.2 * most + 100
+    assert cut.lines == len(LONG_LOG.splitlines())
+
+    left_out = [int(number.replace(",", "")) for number in re.findall(r"^\[\.\.\. ([\d,]+) lines", cut.text, re.M)]
+    assert sum(left_out) == cut.lines - cut.kept
+    assert len(cut.text.splitlines()) == cut.kept + len(left_out)
+    assert condense_paste(cut.text) == condense_paste(LONG_LOG) or most < 500
+
+
+def test_what_is_no_log_is_not_cut() -> None:
+    assert cut_log("First I ran the placer.\nThen the router gave up.\n" * 1_000, 100) is None
+    assert cut_log("x" * 100_000, 100) is None
+
+
+@given(st.text(alphabet=st.characters(codec="utf-8"), max_size=400), st.integers(0, 500))
+def test_any_text_is_cut_to_lines_of_its_own(text: str, most: int) -> None:
+    cut = cut_log(text, most)
+    if cut:
+        own = set(text.splitlines())
+        assert all(line in own or line.startswith("[... ") for line in cut.text.splitlines())
+        assert cut.kept <= cut.lines
 
 
 def test_of_a_long_log_the_beginning_and_the_end_are_read() -> None:

@@ -254,6 +254,43 @@ def test_a_question_longer_than_the_window_is_refused_with_both_numbers(ask: Ask
         ask("clock " * 900, max_model_len=512)
 
 
+ANTENNA_LOG = "\n".join(
+    ["[INFO GRT-0001] Routed a net."] * 2_000
+    + ["[ERROR GRT-0012] Antenna violations are left."]
+    + ["[INFO GRT-0001] Routed another net."] * 2_000
+)
+
+
+@for_each("answer", ["quote", "auto", "model"])
+def test_a_log_longer_than_the_window_is_cut_to_its_telling_lines(answer: str, ask: Ask, counter: TokenCounter) -> None:
+    grounded = ask(f"{ANTENNA}\n\n{ANTENNA_LOG}", max_model_len=1024, retrieval={"answer": answer})
+    assert grounded.query == f"{ANTENNA} [ERROR GRT-0012] Antenna violations are left."
+    assert grounded.hits[0].chunk.title == "Antenna repair"
+    assert grounded.shortened
+    assert grounded.shortened.lines == 4_002
+    kept = grounded.shortened.kept
+    assert 10 < kept < 100
+    shown = retrieval_object(grounded, True, passage_url)["shortened"]
+    assert shown == {"lines": 4_002, "kept": kept}
+
+    if answer != "quote":
+        read = grounded.body["messages"][-1]["content"]
+        assert ANTENNA in read
+        assert "[ERROR GRT-0012] Antenna violations are left." in read
+        assert "lines left out ...]" in read
+        assert grounded.prompt_tokens + grounded.body["max_tokens"] <= 1024
+
+
+def test_a_log_that_fits_and_one_without_retrieval_are_not_cut(ask: Ask) -> None:
+    assert ask(f"{ANTENNA}\n[ERROR GRT-0012] Antenna violations are left.", max_model_len=1024).shortened is None
+    for options in ({"retrieval": {"enabled": False}}, {"max_tokens": 1000}):
+        with pytest.raises(ContextLengthExceeded):
+            ask(f"{ANTENNA}\n\n{ANTENNA_LOG}", max_model_len=1024, **options)
+    history = ["clock " * 900, {"role": "assistant", "content": "Yes."}]
+    with pytest.raises(ContextLengthExceeded):
+        ask(*history, f"{ANTENNA}\n\n{ANTENNA_LOG}", max_model_len=1024)
+
+
 def test_an_answer_length_that_the_window_cannot_hold_is_refused(ask: Ask) -> None:
     with pytest.raises(ContextLengthExceeded, match="an answer of 5000 tokens"):
         ask(ANTENNA, max_tokens=5000)

@@ -67,7 +67,9 @@ def test_every_whole_answer_is_one_by_openais_types(gateway: str, body: dict[str
     assert parsed.choices[0].message.role == "assistant"
     assert parsed.usage is not None
     assert parsed.usage.total_tokens == parsed.usage.prompt_tokens + parsed.usage.completion_tokens
-    assert set(answer["retrieval"]) == {*("enabled", "query", "not_searched", "fallback", "refused", "hits", "quotes")}
+    assert set(answer["retrieval"]) == {
+        *("enabled", "query", "not_searched", "fallback", "refused", "shortened", "hits", "quotes")
+    }
 
 
 @pytest.mark.parametrize("more", [{}, {"n": 2}, {"stream_options": {"include_usage": True}}])

@@ -25,7 +25,7 @@ from ui.conversation import (
     with_last,
 )
 from ui.errors import EmptyQuestion
-from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source
+from ui.events import Citation, Finished, Shortened, SourcesFound, TextDelta, read_source
 from ui.verification import read_verification
 
 SOURCES = tuple(read_source(hit) for hit in HITS)
@@ -78,6 +78,12 @@ def test_an_answer_that_is_not_from_the_documents_says_so() -> None:
     answered = take_event(Turn("Translate: a"), SourcesFound((), "", is_own_text=True))
     assert describe_answer(answered) == [OWN_TEXT_WORD]
     assert describe_answer(take_event(Turn("hello"), SourcesFound((), ""))) == []
+
+
+def test_an_answer_about_a_log_that_was_cut_says_so() -> None:
+    answered = take_event(Turn("why?"), SourcesFound((), "why?", shortened=Shortened(9_023, 127)))
+    [note] = describe_answer(answered)
+    assert "127 of its 9,023 lines were kept" in note
 
 
 def test_failed_turn_keeps_the_text_that_came() -> None:

@@ -7,7 +7,7 @@ from typing import Any
 import pytest
 
 from tests.fake_gateway import HITS, quote
-from ui.events import Citation, Finished, SourcesFound, TextDelta, read_source, read_stream_event
+from ui.events import Citation, Finished, Shortened, SourcesFound, TextDelta, read_source, read_stream_event
 
 
 def test_role_chunk_without_text_is_not_an_event() -> None:
@@ -78,6 +78,11 @@ def test_refusal_is_what_the_gateway_says_and_nothing_else() -> None:
         assert list(read_stream_event({"retrieval": {"query": "q", "hits": [], "refused": said}})) == [
             SourcesFound((), "q", is_refused)
         ]
+
+
+def test_a_log_that_was_cut_is_told() -> None:
+    sent = {"retrieval": {"query": "q", "hits": [], "shortened": {"lines": 9023, "kept": 127}}}
+    assert list(read_stream_event(sent)) == [SourcesFound((), "q", shortened=Shortened(9023, 127))]
 
 
 def test_a_task_on_own_text_is_told_from_a_greeting() -> None:

@@ -14,7 +14,7 @@ from dataclasses import dataclass, replace
 from typing import Literal
 
 from ui.errors import EmptyQuestion
-from ui.events import AnswerBy, Event, Finished, Message, Rating, Source, SourcesFound, TextDelta
+from ui.events import AnswerBy, Event, Finished, Message, Rating, Shortened, Source, SourcesFound, TextDelta
 from ui.plain_text import Span
 from ui.verification import Verification, describe_checks
 
@@ -51,6 +51,7 @@ class Turn:
     answer_by: AnswerBy = "auto"  # what the reader chose when asking
     is_refused: bool = False  # the gateway says that the documents hold nothing about this
     is_own_text: bool = False  # the gateway took the question for a task on text that it brings along
+    shortened: Shortened | None = None  # the question's log was too long for the model
     model: str = ""
     verification: Verification | None = None
     answer_id: str = ""  # the gateway's, by which the answer is rated
@@ -82,7 +83,17 @@ def describe_answer(turn: Turn, how: str = "marked") -> list[str]:
     """
     is_of_demo = turn.is_worded_by_model and turn.model == DEMO_MODEL
     words = [OWN_TEXT_WORD] * turn.is_own_text + [DEMO_WORD] * is_of_demo
-    return [*describe_checks(turn.verification, how), *words]
+    return [*_describe_cut(turn.shortened), *describe_checks(turn.verification, how), *words]
+
+
+def _describe_cut(shortened: Shortened | None) -> list[str]:
+    """What was left of a log that the model cannot hold."""
+    if shortened is None:
+        return []
+    return [
+        f"The log is longer than the model reads: {shortened.kept:,} of its {shortened.lines:,} lines were kept, those "
+        "at its ends and those that report a problem."
+    ]
 
 
 def add_question(conversation: Conversation, question: str, answer_by: AnswerBy = "auto") -> Conversation:
@@ -105,7 +116,8 @@ def take_event(turn: Turn, event: Event) -> Turn:
     match event:
         case SourcesFound():
             found = replace(turn, state="answering", sources=event.sources, query=event.query)
-            return replace(found, is_refused=event.is_refused, is_own_text=event.is_own_text)
+            found = replace(found, is_refused=event.is_refused, is_own_text=event.is_own_text)
+            return replace(found, shortened=event.shortened)
         case TextDelta(text):
             return replace(turn, state="answering", answer=turn.answer + text)
         case Finished():

@@ -116,6 +116,14 @@ class Source:
 
 
 @dataclass(frozen=True)
+class Shortened:
+    """The question's log is longer than the model's window: of how many lines, and how many were kept."""
+
+    lines: int
+    kept: int
+
+
+@dataclass(frozen=True)
 class SourcesFound:
     """Retrieval is done.
 
@@ -127,6 +135,7 @@ class SourcesFound:
     query: str
     is_refused: bool = False  # the gateway answers that the documents hold nothing about this
     is_own_text: bool = False  # nothing was searched: the turn was taken for a task on text that it brings along
+    shortened: Shortened | None = None
 
 
 @dataclass(frozen=True)
@@ -191,7 +200,9 @@ def read_retrieval(retrieval: Mapping[str, Any]) -> SourcesFound:
     quotes_of = {hit["number"]: [each for each in quotes if each["number"] == hit["number"]] for hit in hits}
     sources = tuple(read_source(hit, quotes_of[hit["number"]]) for hit in hits)
     is_own_text = retrieval.get("not_searched") in OWN_TEXT
-    return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")), is_own_text)
+    cut = retrieval.get("shortened")
+    shortened = Shortened(int(cut["lines"]), int(cut["kept"])) if cut else None
+    return SourcesFound(sources, retrieval.get("query") or "", bool(retrieval.get("refused")), is_own_text, shortened)
 
 
 def read_source(hit: Mapping[str, Any], quotes: Iterable[Mapping[str, Any]] = ()) -> Source:

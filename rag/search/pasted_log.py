@@ -1,8 +1,8 @@
-"""What to search for in a pasted log: the person's own words, and the lines that say what went wrong.
+"""What matters in a pasted log: the person's own words, and the lines that say what went wrong.
 
 Rules on lines; no model, no index. A log is not a question: its times, paths, coordinates and lines of progress find
-other logs. What identifies the problem is the message, its number, and the command that was echoed before it. It cuts
-no text that is not a paste.
+other logs. What identifies the problem is the message, its number, and the command that was echoed before it. That is
+searched for, and a log that no model's window holds is cut to what matters. No text is cut that is not a paste.
 
     condense_paste(
         "why?\\n[INFO GRT-0103] Extra run.\\n[ERROR GRT-0118] Routing congestion too high.\\n"
@@ -15,6 +15,7 @@ from __future__ import annotations
 
 import re
 from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rag.search.eda_tools import named_eda_tools
 
@@ -24,7 +25,9 @@ MOST_PROBLEMS = 100
 INFORMATIVE_LINES = (
     2  # of a log: more bring other messages' words, and no more of the right passages among the first eight
 )
-_LONGEST_PROBLEM = 1000  # characters of a line that reports one
+_LONGEST_LINE = 1000  # characters of a line of a long log
+_OWN_LINES = 20  # at either end of a log, between which a person's own words are looked for
+_GAP = "[... {:,} lines left out ...]"
 _WORDS_OF_A_LINE = 60  # of a line that is searched for: what stands further on is a dump
 _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many are plain words
 _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
@@ -37,6 +40,7 @@ _ERROR = re.compile(
 )
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
+_OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines
 _LEVELS = ((_ERROR, 3.0), (_WARNING, 2.0), (_INFO, -1.0))  # and what each weighs
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
 _NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
@@ -86,6 +90,51 @@ def condense_paste(turn: str) -> str:
     return condensed if any(character.isalnum() for character in condensed) else turn
 
 
+@dataclass(frozen=True, slots=True)
+class CutLog:
+    """A log's lines that matter, with marks where others were; of how many lines they are, and how many they are."""
+
+    text: str
+    lines: int
+    kept: int
+
+
+def cut_log(turn: str, most: int) -> CutLog | None:
+    """A turn with a log in about `most` characters; None where no line of it is a log's.
+
+    The person's own lines stay first, then what reports the worst problems, in up to half of the characters, then what
+    is nearest to either end.
+    """
+    lines = [line[:_LONGEST_LINE] for line in turn.splitlines() if line.strip()]
+    if len(lines) < 2 or all(map(is_own_words, lines)):
+        return None
+
+    def rank(number: int) -> tuple[int, float]:
+        """What a line is, the most important first."""
+        from_end = min(number, len(lines) - 1 - number)
+        if from_end < _OWN_LINES and is_own_words(lines[number]):
+            return _OWN, from_end
+        weight = _weigh(lines[number])
+        return (_PROBLEM, -weight) if weight >= _LEVELS[1][1] else (_OTHER, from_end)
+
+    kept, left = set(), {_OWN: most, _PROBLEM: most // 2, _OTHER: most}
+    for (kind, _), number in sorted((rank(number), number) for number in range(len(lines))):
+        cost = len(lines[number]) + 1 + (len(_GAP) if kind == _PROBLEM else 0)
+        if cost <= min(left[kind], left[_OTHER]):
+            kept.add(number)
+            left = {**left, kind: left[kind] - cost, _OTHER: left[_OTHER] - cost}
+    return CutLog("\n".join(_with_gaps(lines, sorted(kept))), len(lines), len(kept))
+
+
+def _with_gaps(lines: list[str], kept: list[int]) -> Iterator[str]:
+    """The kept lines, and marks where others were left out."""
+    for before, number in zip([-1, *kept], [*kept, len(lines)], strict=True):
+        if number - before > 1:
+            yield _GAP.format(number - before - 1)
+        if number < len(lines):
+            yield lines[number]
+
+
 def _lines_to_read(turn: str) -> list[str]:
     """The lines of a turn; of a long one those at both ends, and what reports a problem between them."""
     if len(turn) <= MOST_READ:
@@ -98,7 +147,7 @@ def _lines_to_read(turn: str) -> list[str]:
 
 def _find_worst(lines: Iterable[str]) -> list[str]:
     """Of the lines that report an error or a warning the worst, and of equals the first, in their order."""
-    problems = [line[:_LONGEST_PROBLEM] for line in lines if _ERROR.search(line) or _WARNING.search(line)]
+    problems = [line[:_LONGEST_LINE] for line in lines if _ERROR.search(line) or _WARNING.search(line)]
     worst = sorted(range(len(problems)), key=lambda number: -_weigh(problems[number]))[:MOST_PROBLEMS]
     return [problems[number] for number in sorted(worst)]
 

@@ -39,6 +39,7 @@ from rag.search.query import (
     shorten_turn,
 )
 from serve.answers.guidance import guide
+from serve.answers.long_question import Shortened, cut_question
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.intent.decision import WhyNot, why_not_asked
@@ -116,6 +117,7 @@ class Grounded:
     finish_reason: str = "stop"  # why the gateway's own answer ends
     guidance: dict[str, Any] = field(default_factory=dict)
     not_searched: NotSearched | None = None
+    shortened: Shortened | None = None  # the question's log was longer than the model's window
 
     @property
     def refused(self) -> bool:
@@ -167,12 +169,34 @@ def ground(
     does when the question names an option that no document gives the command. A request with tools or an image still
     goes to the model, which may find the answer with them.
 
+    A log in the question that leaves no room for this is cut to the lines that matter, unless retrieval is off.
+
     `retriever` searches what the request names alone; `names` is what people call that (none: as the index does).
 
     Raises:
         ContextLengthExceeded: the conversation leaves no room for passages and an answer.
         RetrievalUnavailable: a server that the search needs does not answer, or the index is damaged.
     """
+    try:
+        return _ground(request, retriever, counter, settings, max_model_len, names)
+    except ContextLengthExceeded:
+        answer_tokens = _answer_tokens(request, settings, max_model_len)
+        shortened = cut_question(request, counter, answer_tokens, max_model_len) if request.options.enabled else None
+        if shortened is None:
+            raise
+        grounded = _ground(shortened.request, retriever, counter, settings, max_model_len, names)
+        return replace(grounded, shortened=shortened)
+
+
+def _ground(
+    request: ChatRequest,
+    retriever: Searcher,
+    counter: Counter,
+    settings: ServeSettings,
+    max_model_len: int,
+    names: Sequence[str],
+) -> Grounded:
+    """What `ground` gives for a request as it is, and raises."""
     plain = Grounded(_with_defaults(request, settings), None, (), _count(request, counter, max_model_len))
     room = _room(plain.prompt_tokens, request, settings, max_model_len)
     turns, not_searched = _searched_turns(request, retriever)
@@ -388,8 +412,12 @@ def _room(conversation_tokens: int, request: ChatRequest, settings: ServeSetting
             f"an answer of {min(request.answer_tokens, 10**9)} tokens",
             param="max_tokens",
         )
-    answer_tokens = request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
-    return tokens_left(max_model_len, conversation_tokens, answer_tokens)
+    return tokens_left(max_model_len, conversation_tokens, _answer_tokens(request, settings, max_model_len))
+
+
+def _answer_tokens(request: ChatRequest, settings: ServeSettings, max_model_len: int) -> int:
+    """Tokens that are kept for the answer."""
+    return request.answer_tokens or min(settings.max_tokens, max_model_len // 4)
 
 
 def _too_long(

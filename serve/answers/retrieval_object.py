@@ -36,6 +36,7 @@ def retrieval_object(
         "not_searched": grounded.not_searched,
         "fallback": grounded.fallback,
         "refused": grounded.refused,
+        "shortened": {"lines": cut.lines, "kept": cut.kept} if (cut := grounded.shortened) else None,
         "hits": hits,
         "quotes": quotes,
     }

@@ -90,6 +90,10 @@ RETRIEVAL: dict[str, Schema] = {
             kind=text(),
         ),
     ),
+    "Shortened": about(
+        "A log in the question was longer than the model's window.",
+        whole_record(lines=whole("Of how many lines it was."), kept=whole("How many were kept.")),
+    ),
     "Retrieval": about(
         "What was searched and found.",
         whole_record(
@@ -98,6 +102,7 @@ RETRIEVAL: dict[str, Schema] = {
             not_searched=nullable(word("off", "no_question", "task", "own_context", description="Why nothing was.")),
             fallback=flag("It found nothing by itself, and was searched with the turns before it."),
             refused=flag("The documents hold nothing about it, or deny an option."),
+            shortened=nullable(ref("Shortened")),
             hits=items(ref("Hit")),
             quotes=items(ref("Quote")),
         ),
