@@ -90,7 +90,8 @@ def test_any_text_gives_one_that_can_be_searched_if_it_could_before(text: str) -
 def test_a_warning_yields_to_an_error_whatever_it_says() -> None:
     log = "".join(f"[WARNING STA-036{n}] port 'd[{n}]' not found.\n" for n in range(3))
     log += "[ERROR GPL-0302] Use a higher -density.\n[WARNING STA-0366] port 'q' not found."
-    assert "[ERROR GPL-0302] Use a higher -density." in condense_paste(f"why?\n{log}")
+    assert condense_paste(f"why?\n{log}") == "why? [ERROR GPL-0302] Use a higher -density."
+    assert condense_paste(f"place_design\n{log}") == "place_design [ERROR GPL-0302] Use a higher -density."
 
 
 @for_each("error_at", [0, 1, 5_000, 9_999, 19_998, 19_999])

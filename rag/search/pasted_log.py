@@ -41,7 +41,8 @@ _ERROR = re.compile(
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
 _OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines
-_LEVELS = ((_ERROR, 3.0), (_WARNING, 2.0), (_INFO, -1.0))  # and what each weighs
+ERROR, WARNING, INFO, NO_LEVEL = 3.0, 2.0, -1.0, 0.0  # what a line of each level weighs
+_LEVELS = ((_ERROR, ERROR), (_WARNING, WARNING), (_INFO, INFO))
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
 _NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 _ECHO = re.compile(
@@ -79,8 +80,12 @@ def condense_paste(turn: str) -> str:
     if len(lines) < 2 or not weights:
         return turn
 
-    best, *others = sorted(weights, key=lambda number: (-weights[number], number))[:INFORMATIVE_LINES]
-    informative = {best, *(number for number in others if weights[number] > 0)}
+    best, *others = sorted(weights, key=lambda number: (-weights[number], number))
+    if _level_of(lines[best]) == ERROR:  # of which a lesser warning says little
+        others = [
+            number for number in others if weights[number] == weights[best] or _level_of(lines[number]) != WARNING
+        ]
+    informative = {best, *(number for number in others[: INFORMATIVE_LINES - 1] if weights[number] > 0)}
     parts = [
         _strip(line) if number in informative else line.strip()
         for number, line in enumerate(lines)
@@ -115,7 +120,7 @@ def cut_log(turn: str, most: int) -> CutLog | None:
         if from_end < _OWN_LINES and is_own_words(lines[number]):
             return _OWN, from_end
         weight = _weigh(lines[number])
-        return (_PROBLEM, -weight) if weight >= _LEVELS[1][1] else (_OTHER, from_end)
+        return (_PROBLEM, -weight) if weight >= WARNING else (_OTHER, from_end)
 
     kept, left = set(), {_OWN: most, _PROBLEM: most // 2, _OTHER: most}
     for (kind, _), number in sorted((rank(number), number) for number in range(len(lines))):
@@ -168,12 +173,16 @@ def is_message(line: str) -> bool:
 
 
 def _weigh(line: str) -> float:
-    """How much a line of a log says of what went wrong: its level is what it says first ("[WARNING] ... not found")."""
+    """How much a line of a log says of what went wrong."""
     if _AFTERMATH.search(line):
         return -1.0
-    levels = [(found.start(), weight) for pattern, weight in _LEVELS if (found := pattern.search(line))]
-    level = min(levels)[1] if levels else 0.0
-    return level + 1.5 * bool(_ECHO.match(line)) + bool(_NUMBER.search(line))
+    return _level_of(line) + 1.5 * bool(_ECHO.match(line)) + bool(_NUMBER.search(line))
+
+
+def _level_of(line: str) -> float:
+    """A line's level, which is what it says first: "[WARNING STA-0366] port not found" is a warning."""
+    levels = [(found.start(), level) for pattern, level in _LEVELS if (found := pattern.search(line))]
+    return min(levels)[1] if levels else NO_LEVEL
 
 
 def _prompting_tools(lines: Iterable[str]) -> Iterator[str]:
