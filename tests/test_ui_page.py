@@ -279,7 +279,7 @@ def test_an_attached_log_is_asked_about(tab: Page, gateway: FakeGateway) -> None
 def test_what_was_typed_returns_where_the_attached_file_is_no_text(tab: Page, gateway: FakeGateway) -> None:
     attach(tab, "top.gds", b"\0\x06\0\x02\x02\x58")
     type_question(tab, "why does this fail?")
-    expect(tab.get_by_text("top.gds holds no text, so nothing was asked")).to_be_visible()
+    expect(tab.get_by_text("top.gds holds no text, so nothing was asked")).to_be_in_viewport()
     expect(tab.get_by_placeholder("Ask a chip-design question")).to_have_value("why does this fail?")
     assert not gateway.requests
 

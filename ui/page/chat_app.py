@@ -92,6 +92,8 @@ STYLE = """<style>
 div:has(> .st-key-actions-answering) { position: sticky; bottom: 7rem; }
 .stExpander pre code { font-size: 0.8rem; }
 .stExpander h5, .stExpander h6 { font-size: 1rem; padding: 0.5rem 0 0; }
+/* A line does not end behind the dash of an option; a name longer than a line is still broken. */
+.stMarkdown :not(pre) > code { display: inline-block; max-width: 100%; overflow-wrap: anywhere; }
 .stExpander table { font-size: 0.875rem; }
 /* Marks in an answer are what no passage supports. */
 .stMarkdownColoredBackground {
@@ -148,6 +150,7 @@ def draw_page(gateway: Gateway) -> None:
     draw_status(gateway)
     if typed_again := st.session_state.pop("typed_again", ""):
         st.session_state["question"] = typed_again
+    notice = st.bottom.empty()  # beside what was typed, and in sight
     # In st.bottom: where Streamlit puts it there by itself, it keeps the page to its end, away from an answer's top.
     typed = st.bottom.chat_input("Ask a chip-design question", key="question", accept_file=True)
 
@@ -156,7 +159,7 @@ def draw_page(gateway: Gateway) -> None:
     if typed is not None:
         ask_typed(typed.text, typed.files)
     if problem := st.session_state.pop("question_problem", ""):
-        st.warning(literal(problem))
+        notice.warning(literal(problem))
 
     turns = conversation()
     if not turns:
