@@ -21,7 +21,7 @@ from dataclasses import dataclass, field
 from http.server import BaseHTTPRequestHandler
 from types import TracebackType
 from typing import Any
-from urllib.parse import parse_qs
+from urllib.parse import parse_qs, quote
 
 from websockets.exceptions import ConnectionClosed
 from websockets.sync.server import Server, ServerConnection, serve
@@ -69,6 +69,8 @@ class _State:
     errors: dict[str, str] = field(default_factory=dict)  # method: the error that it answers with
     unwanted: str = ""  # messages that hold this text are refused
     broken: dict[str, int] = field(default_factory=dict)  # method: how many calls end in HTTP 500
+    files: dict[str, dict[str, Any]] = field(default_factory=dict)  # id: what files.info says of it
+    contents: dict[str, bytes] = field(default_factory=dict)  # path: a file's content
 
 
 class FakeSlack:
@@ -126,6 +128,16 @@ class FakeSlack:
         elif f"<@{BOT}" in text:
             self.send_event({**message, "type": "app_mention"})
         return str(message["ts"])
+
+    def share(self, name: str, content: bytes, **changes: Any) -> dict[str, Any]:
+        """Upload a file; returns what a message that it is attached to says of it. `changes` go into files.info."""
+        file_id = f"F{uuid.uuid4().hex}"
+        path = f"/files-pri/T1-{file_id}/download/{quote(name)}"
+        address = self.url.removesuffix("/api/") + path
+        with self.lock:
+            self.state.contents[path] = content
+            self.state.files[file_id] = {"id": file_id, "name": name, "url_private_download": address, **changes}
+        return {"id": file_id, "name": name}
 
     def send_event(self, event: dict[str, Any], event_id: str = "") -> str:
         """Send an event to the bot, and wait until it is acknowledged; returns the event's id."""
@@ -301,6 +313,7 @@ class _Handler(BaseHTTPRequestHandler):
             "chat.postEphemeral": lambda _: {"ok": True, "message_ts": self.slack.next_ts()},
             "chat.update": self._update,
             "conversations.replies": self._replies,
+            "files.info": self._file,
         }
         return known[method](arguments) if method in known else {"ok": False, "error": "unknown_method"}
 
@@ -340,6 +353,16 @@ class _Handler(BaseHTTPRequestHandler):
         more = start + limit < len(thread)
         metadata = {"next_cursor": str(start + limit)} if more else {"next_cursor": ""}
         return {"ok": True, "messages": thread[start : start + limit], "has_more": more, "response_metadata": metadata}
+
+    def _file(self, arguments: dict[str, Any]) -> dict[str, Any]:
+        file = self.slack.state.files.get(arguments["file"])
+        return {"ok": True, "file": file} if file else {"ok": False, "error": "file_not_found"}
+
+    def do_GET(self) -> None:
+        """A file, to who has the bot's token."""
+        content = self.slack.state.contents.get(self.path)
+        is_known = self.headers.get("Authorization") == f"Bearer {BOT_TOKEN}"
+        self._send(200 if content is not None and is_known else 403, content or b"", {})
 
     def _send(self, status: int, body: bytes, headers: dict[str, str]) -> None:
         self.send_response(status)

@@ -10,6 +10,7 @@ from tests.rows import for_each
 from ui.errors import (
     AnswerBroken,
     AttachedTooLong,
+    AttachedUnreadable,
     ContextExceeded,
     EmptyQuestion,
     EngineStarting,
@@ -36,6 +37,7 @@ MADE: list[tuple[Callable[[], UiError], str]] = [
     (lambda: SettingsError("CHIPALIGN_URL", HOSTILE, "an address"), "it must be an address."),
     (EmptyQuestion, "type what you want to know."),
     (lambda: AttachedTooLong(HOSTILE, 1_000_000), "holds more than 1 MB, so nothing was asked"),
+    (lambda: AttachedUnreadable(HOSTILE, HOSTILE), "paste the part that matters"),
     (lambda: PastedNotText(HOSTILE), "give a log, a report or a script"),
     (PastedShared, "add -n to leave it alone"),
     (lambda: PastedTooLong(1_000_000), "holds more than 1 MB: give the part that matters"),

@@ -20,6 +20,7 @@ from tests.fake_slack import BOT, PERSON, FakeSlack, Limit, Message, texts_of
 from tests.rows import for_each
 from ui.client import Gateway
 from ui.errors import SlackRefused
+from ui.pasted import MAX_BYTES
 from ui.slack.slack_blocks import CUT_OFF, SEARCHING, WRITING
 from ui.slack.slack_bot import NOT_HERE, NOTED, SlackBot
 from ui.slack.slack_delivery import PREVIEW_EVERY_S
@@ -142,6 +143,47 @@ def test_last_update_arrives_after_slack_asked_for_a_pause(world: World) -> None
     calls = world.slack.calls("chat.update")
     assert [call.status for call in calls] == [429, 429, 429, 200]
     assert all(later.at - earlier.at >= pause_s for earlier, later in itertools.pairwise(calls))
+
+
+def test_an_attached_log_is_read_with_its_question(world: World) -> None:
+    log = world.slack.share("run.log", b"\x1b[31m[ERROR GRT-0118] congestion\x1b[0m\r\n")
+    script = world.slack.share("run.tcl", b"global_route\n")
+    asked = world.ask("why?", subtype="file_share", files=[log, script])
+    assert texts_of(world.answer(asked), "answer") == [SHOWN]
+    assert world.asked_of_gateway() == [["why?\n\n[ERROR GRT-0118] congestion\n\nglobal_route"]]
+
+
+@for_each(
+    ("name", "content", "changes", "sentence"),
+    [
+        ("top.gds", b"\0\x06\0\x02", {}, "top.gds holds no text, so nothing was asked"),
+        ("run.log", b"x" * (MAX_BYTES + 1), {}, "run.log holds more than 1 MB, so nothing was asked"),
+        ("<!channel>.log", b"\0", {}, "&lt;!channel&gt;.log holds no text"),
+        ("a", b"", {"url_private_download": "http://127.0.0.1:9/a"}, "a cannot be read (it does not lie in Slack)"),
+        ("a", b"", {"url_private_download": "https://drive.example/a"}, "it does not lie in Slack"),
+        ("a", b"", {"url_private_download": "http://[/a"}, "it does not lie in Slack"),
+        ("a", b"", {"url_private_download": None}, "it does not lie in Slack"),
+        ("a", b"", {"id": "F0"}, "Slack refused: file_not_found"),
+    ],
+)
+def test_a_file_that_cannot_be_read_is_said(
+    world: World, name: str, content: bytes, changes: dict[str, Any], sentence: str
+) -> None:
+    file = world.slack.share(name, content, **{key: changes[key] for key in changes if key != "id"})
+    asked = world.ask("why?", subtype="file_share", files=[{**file, **{k: v for k, v in changes.items() if k == "id"}}])
+    [problem] = texts_of(world.answer(asked), "problem")
+    assert sentence in problem
+    assert not world.gateway.requests
+
+
+def test_a_file_that_slack_does_not_give_is_said(world: World) -> None:
+    file = world.slack.share("run.log", b"x")
+    world.slack.state.contents.clear()
+    [problem] = texts_of(world.answer(world.ask("why?", files=[file])), "problem")
+    assert "run.log cannot be read (Slack answers HTTP 403), so nothing was asked" in problem
+    world.slack.state.errors["files.info"] = "missing_scope"
+    [problem] = texts_of(world.answer(world.ask("why?", files=[file])), "problem")
+    assert "Slack refused: missing_scope. Install the app anew with the scopes of data/slack/manifest.yaml" in problem
 
 
 def test_follow_up_goes_with_the_turns_before_it(world: World) -> None:

@@ -111,6 +111,6 @@ def test_manifest_subscribes_to_what_is_answered_and_asks_for_no_more_scopes() -
     )
     assert manifest["settings"]["socket_mode_enabled"] is True
     assert manifest["settings"]["event_subscriptions"]["bot_events"] == ["app_mention", "message.im"]
-    reading = {"app_mentions:read", "im:history", "im:read", "channels:history", "groups:history"}
+    reading = {"app_mentions:read", "im:history", "im:read", "channels:history", "groups:history", "files:read"}
     assert set(manifest["oauth_config"]["scopes"]["bot"]) == reading | {"chat:write", "im:write"}
     assert manifest["features"]["app_home"]["messages_tab_enabled"] is True

@@ -56,6 +56,13 @@ class AttachedTooLong(UiError):
         )
 
 
+class AttachedUnreadable(UiError):
+    """A file that was attached to a question cannot be had."""
+
+    def __init__(self, name: str, reason: str) -> None:
+        super().__init__(f"{name} cannot be read ({reason}), so nothing was asked: paste the part that matters.")
+
+
 class PastedNotText(UiError):
     """What goes with a question is a layout, a database or an archive."""
 

@@ -18,14 +18,14 @@ _COLOURS = re.compile(r"\x1b\[[0-?]*[ -/]*[@-~]")
 _MARKS = ((codecs.BOM_UTF8, "utf-8"), (codecs.BOM_UTF16_LE, "utf-16-le"), (codecs.BOM_UTF16_BE, "utf-16-be"))
 
 
-def decode_pasted(pasted: bytes) -> str:
+def decode_pasted(pasted: bytes | bytearray) -> str:
     """The text as a person sees it: UTF-8, or UTF-16 with its mark, without colours and what steers a terminal."""
     mark, encoding = next((known for known in _MARKS if pasted.startswith(known[0])), (b"", "utf-8"))
     text = pasted.removeprefix(mark).decode(encoding, "replace")
     return plain(_COLOURS.sub("", text)).strip("\n")
 
 
-def is_text(pasted: bytes) -> bool:
+def is_text(pasted: bytes | bytearray) -> bool:
     """Whether bytes are a text at all: a layout, a database or an archive has zero bytes."""
     return b"\0" not in pasted or pasted.startswith(tuple(mark for mark, _ in _MARKS))
 

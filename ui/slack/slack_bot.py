@@ -25,12 +25,24 @@ from slack_sdk.web import WebClient
 
 from ui.client import Gateway
 from ui.conversation import Conversation, Turn, add_question, begin, fail, take_event, to_messages
-from ui.errors import EmptyQuestion, GatewayError, QuestionInterrupted, SlackRefused, SlackUnreachable, UiError
+from ui.errors import (
+    AttachedTooLong,
+    AttachedUnreadable,
+    EmptyQuestion,
+    GatewayError,
+    PastedNotText,
+    QuestionInterrupted,
+    SlackRefused,
+    SlackUnreachable,
+    UiError,
+)
 from ui.heartbeat import with_heartbeat
+from ui.pasted import join_question
 from ui.settings import UiSettings
 from ui.slack.slack_blocks import RATE, answer_messages, read_rating, read_thread
 from ui.slack.slack_delivery import Delivery, reason_of
 from ui.slack.slack_events import Question, RecentEvents, read_question
+from ui.slack.slack_files import Files
 from ui.slack.slack_queue import Lines
 
 log = logging.getLogger("chipalign.slack")
@@ -61,6 +73,7 @@ class SlackBot:
         )
         self._bot_user_id = _bot_user_id(self._client)
         self._delivery = Delivery(self._client)
+        self._files = Files(self._delivery, settings.slack_url, settings.slack_bot_token)
         self._recent = RecentEvents()
         self._lines = Lines(settings.slack_questions)
         self._stopping = threading.Event()
@@ -152,7 +165,8 @@ class SlackBot:
         revision = 0
 
         try:
-            conversation = add_question(self._turns_before(question), question.text)
+            asked = join_question(question.text, self._files.read(question.file_ids))
+            conversation = add_question(self._turns_before(question), asked)
             with closing(with_heartbeat(self._gateway.ask(to_messages(conversation)), BEAT_S)) as events:
                 shown = ""
                 for event in events:
@@ -172,12 +186,9 @@ class SlackBot:
                         )
         except UiError as error:
             turn = fail(turn, _sentence(error))
-            log.log(
-                logging.INFO if isinstance(error, EmptyQuestion) else logging.WARNING,
-                "event %s: %s",
-                question.event_id,
-                turn.problem,
-            )
+            is_askers = isinstance(error, EmptyQuestion | AttachedTooLong | AttachedUnreadable | PastedNotText)
+            said = type(error).__name__ if is_askers else turn.problem  # no word of a question stands in the log
+            log.log(logging.INFO if is_askers else logging.WARNING, "event %s: %s", question.event_id, said)
         except Exception:  # the outermost place that still knows the question
             turn = fail(turn, FAILED.format(event=question.event_id))
             log.exception("event %s failed", question.event_id)

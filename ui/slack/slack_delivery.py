@@ -123,6 +123,14 @@ class Delivery:
                 break
         return messages
 
+    def file(self, file_id: str) -> Mapping[str, Any]:
+        """What Slack knows of a file: its name, its address and more.
+
+        Raises SlackRefused, SlackUnreachable.
+        """
+        answer = self._until_delivered(lambda: self._client.files_info(file=file_id))
+        return dict(answer["file"])
+
     def _replies(self, channel: str, thread_ts: str, cursor: str) -> SlackResponse:
         return self._client.conversations_replies(
             channel=channel, ts=thread_ts, cursor=cursor or None, limit=PAGE_MESSAGES

@@ -35,6 +35,7 @@ class Question:
     thread_ts: str
     text: str
     is_direct: bool
+    file_ids: tuple[str, ...] = ()
 
     @property
     def is_follow_up(self) -> bool:
@@ -66,6 +67,7 @@ def read_question(body: Mapping[str, Any], bot_user_id: str) -> Question | None:
         event.get("thread_ts") or ts,
         text,
         is_direct,
+        tuple(str(file["id"]) for file in event.get("files") or () if file.get("id")),
     )
 
 
