@@ -40,9 +40,11 @@ _ERROR = re.compile(
 )
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
-_OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines
-ERROR, WARNING, INFO, NO_LEVEL = 3.0, 2.0, -1.0, 0.0  # what a line of each level weighs
-_LEVELS = ((_ERROR, ERROR), (_WARNING, WARNING), (_INFO, INFO))
+# What a line of each level weighs
+ERROR_WEIGHT, WARNING_WEIGHT, INFO_WEIGHT = 3.0, 2.0, -1.0
+ECHO_WEIGHT, NUMBER_WEIGHT = 1.5, 1.0  # of an echoed command, and of a message's number
+_LEVELS = ((_ERROR, ERROR_WEIGHT), (_WARNING, WARNING_WEIGHT), (_INFO, INFO_WEIGHT))
+_OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines, the most important first
 # "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
 _NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
 _ECHO = re.compile(
@@ -81,9 +83,11 @@ def condense_paste(turn: str) -> str:
         return turn
 
     best, *others = sorted(weights, key=lambda number: (-weights[number], number))
-    if _level_of(lines[best]) == ERROR:  # of which a lesser warning says little
+    if _weigh_level(lines[best]) == ERROR_WEIGHT:  # a lesser warning says little of it
         others = [
-            number for number in others if weights[number] == weights[best] or _level_of(lines[number]) != WARNING
+            number
+            for number in others
+            if weights[number] == weights[best] or _weigh_level(lines[number]) != WARNING_WEIGHT
         ]
     informative = {best, *(number for number in others[: INFORMATIVE_LINES - 1] if weights[number] > 0)}
     parts = [
@@ -120,14 +124,16 @@ def cut_log(turn: str, most: int) -> CutLog | None:
         if from_end < _OWN_LINES and is_own_words(lines[number]):
             return _OWN, from_end
         weight = _weigh(lines[number])
-        return (_PROBLEM, -weight) if weight >= WARNING else (_OTHER, from_end)
+        return (_PROBLEM, -weight) if weight >= WARNING_WEIGHT else (_OTHER, from_end)
 
-    kept, left = set(), {_OWN: most, _PROBLEM: most // 2, _OTHER: most}
+    kept, left, left_for_problems = set[int](), most, most // 2
     for (kind, _), number in sorted((rank(number), number) for number in range(len(lines))):
-        cost = len(lines[number]) + 1 + (len(_GAP) if kind == _PROBLEM else 0)
-        if cost <= min(left[kind], left[_OTHER]):
+        is_problem = kind == _PROBLEM
+        cost = len(lines[number]) + 1 + is_problem * len(_GAP)
+        if cost <= (min(left, left_for_problems) if is_problem else left):
             kept.add(number)
-            left = {**left, kind: left[kind] - cost, _OTHER: left[_OTHER] - cost}
+            left -= cost
+            left_for_problems -= is_problem * cost
     return CutLog("\n".join(_with_gaps(lines, sorted(kept))), len(lines), len(kept))
 
 
@@ -176,13 +182,14 @@ def _weigh(line: str) -> float:
     """How much a line of a log says of what went wrong."""
     if _AFTERMATH.search(line):
         return -1.0
-    return _level_of(line) + 1.5 * bool(_ECHO.match(line)) + bool(_NUMBER.search(line))
+    signs = ECHO_WEIGHT * bool(_ECHO.match(line)) + NUMBER_WEIGHT * bool(_NUMBER.search(line))
+    return _weigh_level(line) + signs
 
 
-def _level_of(line: str) -> float:
-    """A line's level, which is what it says first: "[WARNING STA-0366] port not found" is a warning."""
-    levels = [(found.start(), level) for pattern, level in _LEVELS if (found := pattern.search(line))]
-    return min(levels)[1] if levels else NO_LEVEL
+def _weigh_level(line: str) -> float:
+    """What its level weighs, which is what a line says first: "[WARNING STA-0366] port not found" is a warning."""
+    levels = [(found.start(), weight) for pattern, weight in _LEVELS if (found := pattern.search(line))]
+    return min(levels)[1] if levels else 0.0
 
 
 def _prompting_tools(lines: Iterable[str]) -> Iterator[str]:
