@@ -281,6 +281,14 @@ def test_a_log_longer_than_the_window_is_cut_to_its_telling_lines(answer: str, a
         assert grounded.prompt_tokens + grounded.body["max_tokens"] <= 1024
 
 
+def test_a_log_of_many_tokens_and_few_characters_is_cut_as_well(ask: Ask, counter: TokenCounter) -> None:
+    log = "\n".join(f"[{number}] {chr(0x4E00 + number) * 20}" for number in range(40))
+    assert counter.count_text(log) > len(log)
+    grounded = ask(f"{ANTENNA}\n{log}", max_model_len=1024)
+    assert grounded.shortened
+    assert grounded.shortened.kept < grounded.shortened.lines == 41
+
+
 def test_a_log_that_fits_and_one_without_retrieval_are_not_cut(ask: Ask) -> None:
     assert ask(f"{ANTENNA}\n[ERROR GRT-0012] Antenna violations are left.", max_model_len=1024).shortened is None
     for options in ({"retrieval": {"enabled": False}}, {"max_tokens": 1000}):

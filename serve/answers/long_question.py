@@ -64,10 +64,11 @@ def cut_question(request: ChatRequest, counter: Counter, answer_tokens: int, max
     characters = most * CHARACTERS_PER_TOKEN
     for _ in range(TRIES if most >= LEAST_TOKENS else 0):
         cut = cut_log(text, characters)
-        if cut is None or cut.kept == cut.lines:
+        if cut is None:
             return None
         if (tokens := counter.count_text(cut.text)) <= most:
             messages[place] = with_text(asked, cut.text)
-            return Shortened(request.model_copy(update={"messages": messages}), cut.lines, cut.kept)
+            shortened = Shortened(request.model_copy(update={"messages": messages}), cut.lines, cut.kept)
+            return shortened if cut.kept < cut.lines else None
         characters = characters * most // tokens
     return None
