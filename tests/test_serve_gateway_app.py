@@ -103,6 +103,7 @@ def test_retrieval_can_be_turned_off(gateway: str, engine: FakeEngine) -> None:
         "not_searched": "off",
         "fallback": False,
         "refused": False,
+        "shortened": None,
         "hits": [],
         "quotes": [],
     }
