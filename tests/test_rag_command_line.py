@@ -15,6 +15,7 @@ from tests.rows import for_each
 MODULES = (
     "rag.measuring.embed_bench",
     "rag.measuring.growth_bench",
+    "rag.training.few_passages_fit",
     "rag.training.relevance_fit",
     "rag.training.scoring_fit",
     "rag.training.support_fit",
@@ -37,6 +38,7 @@ def test_a_module_that_is_run_has_help(module: str) -> None:
     ("module", "files"),
     [
         ("rag.measuring.embed_bench", 1),
+        ("rag.training.few_passages_fit", 2),
         ("rag.training.relevance_fit", 2),
         ("rag.training.scoring_fit", 2),
         ("rag.training.support_fit", 1),

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 from pathlib import Path
 
 import pytest
@@ -13,7 +14,7 @@ from rag.formats.parser import parse_document
 from rag.index.building import build_index
 from rag.search.judging import HITS_READ, READ_TOGETHER
 from rag.search.missing import Missing
-from rag.search.relevance import DOUBT, FEW_PASSAGES
+from rag.search.relevance import DOUBT, FEW_PASSAGES, relevance
 from rag.search.retriever import Retriever
 from rag.settings import RagSettings
 from tests.given_reading import GivenReading
@@ -95,20 +96,21 @@ def test_the_better_a_passage_answers_the_more_relevant_the_index_is(index_dir: 
 
 @for_each("likely", [DOUBT[0] / 2, DOUBT[0], DOUBT[1], (1 + DOUBT[1]) / 2])
 def test_what_is_not_doubtful_is_not_read(index_dir: Path, likely: float, monkeypatch: pytest.MonkeyPatch) -> None:
-    monkeypatch.setattr("rag.search.judging.relevance", lambda evidence, *, by_token: likely)
+    monkeypatch.setattr("rag.search.judging.relevance", lambda evidence, *, by_token, of_few: likely)
     one = retriever(index_dir, [])
     assert one.relevance(QUESTION) == likely
     assert count_read(one) == 0
 
 
 @pytest.mark.usefixtures("always_doubtful")
-def test_in_an_index_of_few_passages_nothing_is_read(tmp_path: Path) -> None:
+def test_an_index_of_few_passages_is_judged_by_the_cosine_and_by_reading(tmp_path: Path) -> None:
     build_index(_documents(FEW_PASSAGES - 1), tmp_path, RagSettings(home=tmp_path), TinyEmbedder())
-    one = retriever(tmp_path, [])
-    plain = Retriever.open_with(TinyEmbedder(), tmp_path, RagSettings(home=tmp_path))
-    assert one.relevance(QUESTION) == plain.relevance(QUESTION)
-    assert one.read(QUESTION, list(one.rank(QUESTION))) == []
-    assert count_read(one) == 0
+    one = retriever(tmp_path, [-5.0] * HITS_READ)
+    evidence = replace(one.evidence(QUESTION, by_token=False), reading=-5.0)
+    assert one.relevance(QUESTION) == pytest.approx(relevance(evidence, by_token=False, of_few=True))
+    assert count_read(one) >= READ_TOGETHER
+    assert retriever(tmp_path, [20.0] * HITS_READ).search(QUESTION)
+    assert not retriever(tmp_path, [-20.0] * HITS_READ).search(QUESTION)
 
 
 def test_names_of_the_askers_own_and_of_messages_of_known_tools_are_not_missed(tmp_path: Path) -> None:

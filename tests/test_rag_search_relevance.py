@@ -6,13 +6,23 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
+from typing import Any
 
 import numpy as np
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
-from rag.search.relevance import BY_COSINE, BY_TOKEN, Evidence, relevance, weigh_unknown
+from rag.search.relevance import (
+    BY_COSINE,
+    BY_TOKEN,
+    READ_BY_COSINE,
+    READ_BY_TOKEN,
+    READ_OF_FEW,
+    Evidence,
+    relevance,
+    weigh_unknown,
+)
 from rag.training.relevance_fit import cross_validate, describe, fit, predict
 from tests.rows import for_each
 
@@ -43,6 +53,19 @@ def test_relevance_is_the_logistic_function_of_the_weighted_evidence(
     assert relevance(evidence, by_token=by_token) == pytest.approx(1 / (1 + math.exp(-logit)))
 
 
+@for_each(
+    ("by_token", "of_few", "coefficients"),
+    [(True, False, READ_BY_TOKEN), (False, False, READ_BY_COSINE), (False, True, READ_OF_FEW)],
+)
+def test_what_was_read_counts_with_coefficients_of_its_own(
+    by_token: bool, of_few: bool, coefficients: tuple[float, ...]
+) -> None:
+    evidence = Evidence(0.6, 0.7, 0.1, 4, 1.0, 1.0, 1.0, 0.2, 0.05, 0.3, 1.5)
+    values = (1, 0.6, 0.7, 0.1, math.log(5), 1, 1, 1, 0.2, 0.05, 0.3, 1.5)
+    logit = sum(value * coefficient for value, coefficient in zip(values, coefficients, strict=True))
+    assert relevance(evidence, by_token=by_token, of_few=of_few) == pytest.approx(1 / (1 + math.exp(-logit)))
+
+
 @for_each(("name", "is_for"), SIGNS)
 @given(evidence=EVIDENCE, by_token=st.booleans(), more=st.floats(0.01, 0.5))
 def test_what_speaks_for_an_answer_and_what_against(
@@ -69,6 +92,13 @@ def questions_of(coefficients: list[float], count: int) -> tuple[np.ndarray, np.
 def test_coefficients_that_made_the_answers_are_found_again() -> None:
     features, answerable = questions_of([0.5, 2.0, -1.0], 20_000)
     assert fit(features, answerable) == pytest.approx([0.5, 2.0, -1.0], abs=0.1)
+
+
+def test_a_weight_counts_as_so_many_questions() -> None:
+    features, answerable = questions_of([0.5, 2.0, -1.0], 500)
+    weights: np.ndarray[Any, np.dtype[np.float64]] = np.arange(500) % 3 + 1.0
+    repeated = np.repeat(np.arange(500), weights.astype(int))
+    assert fit(features, answerable, weights) == pytest.approx(fit(features[repeated], answerable[repeated]))
 
 
 def test_at_the_best_coefficients_the_mean_probability_is_the_share_of_answers() -> None:

@@ -52,8 +52,13 @@ class Judge:
 
     @property
     def reads(self) -> bool:
-        """Whether passages are read where there is a doubt. Of few passages the reader's coefficients know nothing."""
-        return self._reader is not None and self._index.chunk_count >= FEW_PASSAGES
+        """Whether passages are read where there is a doubt."""
+        return self._reader is not None
+
+    @property
+    def _has_few(self) -> bool:
+        """Whether so few passages are searched that they are judged otherwise."""
+        return self._index.chunk_count < FEW_PASSAGES
 
     def is_answered(self, query: str, ranking: Sequence[Ranked]) -> bool:
         """Whether the relevance reaches `min_relevance`, or a passage explains what the question wants explained.
@@ -87,9 +92,9 @@ class Judge:
 
         In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
-        by_token = self._ranker.is_by_token and self._index.chunk_count >= FEW_PASSAGES
+        by_token = self._ranker.is_by_token and not self._has_few
         evidence = self._weigh(query, ranking, by_token=by_token)
-        likely = relevance(evidence, by_token=by_token)
+        likely = relevance(evidence, by_token=by_token, of_few=self._has_few)
         if not (self.reads and is_doubtful(likely)):
             return likely
         return self._read_on(query, ranking[:HITS_READ], evidence, by_token=by_token)
@@ -113,7 +118,7 @@ class Judge:
         for start in range(0, len(ranking), READ_TOGETHER):
             readings = self._read(query, ranking[start : start + READ_TOGETHER])
             best = max(best, *(reading.passage for reading in readings))
-            likely = relevance(replace(evidence, reading=best), by_token=by_token)
+            likely = relevance(replace(evidence, reading=best), by_token=by_token, of_few=self._has_few)
             if likely >= self._settings.min_relevance:
                 break
         return likely

@@ -11,6 +11,7 @@ from __future__ import annotations
 import math
 from dataclasses import astuple, dataclass
 
+Coefficients = tuple[float, ...]
 # Logistic regression; coefficients of 1, then of the fields of Evidence: of the terms it is the logarithm of 1 + terms.
 # A longer question is never covered as well as a short one, which is why its length speaks for it. Fitted on 2026-11-30
 # to 1,535 questions with the default embedder: those of data/eval that retrieval is measured with, and
@@ -23,6 +24,9 @@ BY_COSINE = (-12.12, 7.28, 7.35, -2.92, 3.18, -2.28, -4.84, 0.0, 0.0, 0.0, 0.0)
 # 0.35 refuses what 0.4 would: with reading, a refusal is right more often.
 READ_BY_TOKEN = (-7.60, 5.34, 1.89, -3.22, 4.27, -1.49, -4.79, -1.30, 0.24, -12.13, -5.36, 1.02)
 READ_BY_COSINE = (-11.60, 9.27, 5.67, -3.19, 3.41, -1.07, -5.31, -1.55, 0.70, 0.0, 0.0, 1.03)
+# The same for an index of few passages. Fitted on 2026-12-01 to 7,020 questions about small parts of these indexes
+# (rag.training.few_passages_fit); then 0.40 was taken from the first one, as above.
+READ_OF_FEW = (-9.33, 15.90, 6.09, -5.34, 1.61, -5.03, -4.42, 0.42, -1.84, 0.0, 0.0, 0.64)
 # Between these the signs of the search leave a doubt, and reading is worth its time
 DOUBT = (0.02, 0.98)
 # What is unknown to n passages counts n / (n + FEW_PASSAGES): a handful of pages lacks many an ordinary word.
@@ -82,8 +86,13 @@ def is_doubtful(likely: float) -> bool:
     return DOUBT[0] < likely < DOUBT[1]
 
 
-def relevance(evidence: Evidence, *, by_token: bool) -> float:
-    """The probability that the index answers the question. by_token: what the similarity is of."""
-    is_read = evidence.reading is not None
-    coefficients = (READ_BY_TOKEN if by_token else READ_BY_COSINE) if is_read else (BY_TOKEN if by_token else BY_COSINE)
+def relevance(evidence: Evidence, *, by_token: bool, of_few: bool = False) -> float:
+    """The probability that the index answers the question.
+
+    by_token: what the similarity is of. of_few: the index has fewer than `FEW_PASSAGES`.
+    """
+    if evidence.reading is None:
+        coefficients: Coefficients = BY_TOKEN if by_token else BY_COSINE
+    else:
+        coefficients = READ_OF_FEW if of_few else READ_BY_TOKEN if by_token else READ_BY_COSINE
     return 1 / (1 + math.exp(-sum(map(math.prod, zip(coefficients, evidence.features(), strict=True)))))

@@ -235,7 +235,7 @@ class Retriever:
         ]
 
     def read(self, query: str, hits: Sequence[Hit]) -> list[Reading]:
-        """The question read with each passage; none where there is no reader, or few passages are searched.
+        """The question read with each passage; none where there is no reader.
 
         Raises EmptyQuery.
         """

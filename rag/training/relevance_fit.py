@@ -30,23 +30,25 @@ from rag.settings import RagSettings
 from rag.sources.questions import Question, read_questions
 
 Rows = NDArray[np.float64]
+QuestionSet = tuple[Path, Sequence[Path]]  # an index directory, and files of questions
 FOLDS = 5
 RIDGE = 0.01  # keeps coefficients finite where questions can be separated without error
 ITERATIONS = 50
 
 
-def fit(features: Rows, answerable: Rows) -> Rows:
+def fit(features: Rows, answerable: Rows, weights: Rows | None = None) -> Rows:
     """Logistic regression by Newton's method, shape (features,).
 
-    features has shape (questions, features), answerable is 0 or 1.
+    features has shape (questions, features), answerable is 0 or 1; weights say how much each question counts, by
+    default 1.
     """
     coefficients = np.zeros(features.shape[1])
+    weights = np.ones(len(features)) if weights is None else weights
     for _ in range(ITERATIONS):
         probability = predict(features, coefficients)
-        gradient = features.T @ (answerable - probability) - RIDGE * coefficients
-        curvature = (features * (probability * (1 - probability))[:, None]).T @ features + RIDGE * np.eye(
-            len(coefficients)
-        )
+        gradient = features.T @ (weights * (answerable - probability)) - RIDGE * coefficients
+        slopes = weights * probability * (1 - probability)
+        curvature = (features * slopes[:, None]).T @ features + RIDGE * np.eye(len(coefficients))
         coefficients += np.linalg.solve(curvature, gradient)
     return coefficients
 
@@ -57,14 +59,15 @@ def predict(features: Rows, coefficients: Rows) -> Rows:
     return probabilities
 
 
-def cross_validate(features: Rows, answerable: Rows, seed: int = 0) -> Rows:
+def cross_validate(features: Rows, answerable: Rows, seed: int = 0, weights: Rows | None = None) -> Rows:
     """The probability of each question by coefficients that did not see it, shape (questions,)."""
     fold = np.random.default_rng(seed).permutation(len(features)) % FOLDS
+    weights = np.ones(len(features)) if weights is None else weights
     probabilities = np.zeros(len(features))
     for number in range(FOLDS):
-        probabilities[fold == number] = predict(
-            features[fold == number], fit(features[fold != number], answerable[fold != number])
-        )
+        others = fold != number
+        coefficients = fit(features[others], answerable[others], weights[others])
+        probabilities[~others] = predict(features[~others], coefficients)
     return probabilities
 
 
@@ -87,16 +90,9 @@ def describe(evidence: Sequence[Evidence], answerable: Sequence[bool], threshold
     }
 
 
-def _read(paths: Sequence[Path]) -> list[Question]:
-    return [question for path in paths for question in read_questions(path)]
-
-
-def main(argv: list[str]) -> int:
-    """One JSON document: for each kind of similarity the coefficients and what they are worth."""
-    parser = argparse.ArgumentParser(
-        prog="python -m rag.training.relevance_fit",
-        description="Fit when the documents answer a question, and measure it on questions that were left out.",
-    )
+def parse_sets(argv: list[str], name: str, description: str) -> list[QuestionSet]:
+    """An index with files of questions, and more of such, as the command line of the module `name` gives them."""
+    parser = argparse.ArgumentParser(prog=f"python -m rag.training.{name}", description=description)
     parser.add_argument("index", type=Path, metavar="DIR", help="the index directory")
     parser.add_argument(
         "questions", type=Path, nargs="+", metavar="Q.jsonl", help="questions, some of which the index does not answer"
@@ -111,10 +107,23 @@ def main(argv: list[str]) -> int:
         help="another index directory, and questions about it",
     )
     args = parser.parse_args(argv)
+    return [(args.index, args.questions), *((index, questions) for index, *questions in args.also)]
 
+
+def open_sets(sets: Sequence[QuestionSet], settings: RagSettings) -> list[tuple[Retriever, list[Question]]]:
+    """The indexes, which read, with their questions."""
+    return [
+        (Retriever.open(index, settings, reads=True), [each for path in paths for each in read_questions(path)])
+        for index, paths in sets
+    ]
+
+
+def main(argv: list[str]) -> int:
+    """One JSON document: for each kind of similarity the coefficients and what they are worth."""
+    description = "Fit when the documents answer a question, and measure it on questions that were left out."
+    sets = parse_sets(argv, "relevance_fit", description)
     settings = RagSettings.from_env()
-    sets = [(args.index, args.questions), *((index, questions) for index, *questions in args.also)]
-    opened = [(Retriever.open(index, settings, reads=True), _read(questions)) for index, questions in sets]
+    opened = open_sets(sets, settings)
     answerable = [question.answerable for _, questions in opened for question in questions]
     has_reader = opened[0][0].reader is not None
     document = {
