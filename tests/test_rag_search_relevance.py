@@ -6,7 +6,6 @@ from __future__ import annotations
 
 import math
 from dataclasses import replace
-from typing import Any
 
 import numpy as np
 import pytest
@@ -96,7 +95,7 @@ def test_coefficients_that_made_the_answers_are_found_again() -> None:
 
 def test_a_weight_counts_as_so_many_questions() -> None:
     features, answerable = questions_of([0.5, 2.0, -1.0], 500)
-    weights: np.ndarray[Any, np.dtype[np.float64]] = np.arange(500) % 3 + 1.0
+    weights = (np.arange(500) % 3 + 1).astype(np.float64)
     repeated = np.repeat(np.arange(500), weights.astype(int))
     assert fit(features, answerable, weights) == pytest.approx(fit(features[repeated], answerable[repeated]))
 

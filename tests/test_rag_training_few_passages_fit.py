@@ -1,4 +1,4 @@
-"""Small parts of an index: with the documents that a question asks for, of few passages, and what is weighed of them."""
+"""Small parts of an index, with the documents that a question asks for; and what is weighed of them."""
 
 from __future__ import annotations
 
@@ -89,10 +89,8 @@ def test_both_kinds_of_unanswered_questions_count_alike() -> None:
 def test_what_is_refused_is_told_by_kind() -> None:
     dice = np.random.default_rng(0)
     judged = [
-        Judged(
-            Evidence(0.5, 0.5, 0.0, 3, reading=float(dice.normal(4 if kind == "yes" else -4))), kind == "yes", foreign
-        )
-        for kind, foreign in [("yes", False), ("no", False), ("no", True)] * 40
+        Judged(Evidence(0.5, 0.5, 0.0, 3, reading=float(dice.normal(4 if is_answered else -4))), is_answered, foreign)
+        for is_answered, foreign in [(True, False), (False, False), (False, True)] * 40
     ]
     described = describe_fit(judged, 0.35)
     assert len(described["coefficients"]) == len(judged[0].evidence.features())
