@@ -42,6 +42,31 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
             "ic compiler icc2_shell> route_auto Error: no nets (ZRT-001) why?",
         ),
         ("make[2]: *** [Makefile:9: all] Error 2\nmake: leaving", "make[2]: [Makefile: all] Error"),
+        (
+            "why?\nxrun: 23.09-s001: (c) Copyright 1995-2023 A\nxmvlog: *E,EXPSMC (rtl/top.sv,12|4): expecting a "
+            "semicolon.\n\terrors: 1, warnings: 0\nxrun: *E,VLGERR: An error occurred. Exiting with code 1.",
+            "why? xmvlog: *E,EXPSMC (rtl/top.sv,12 4): expecting a semicolon.",
+        ),
+        (
+            "xmelab: *W,CUVWSP (tb.sv,33|20): 1 output was not connected\nxmelab: *E,CUVMUR: 'u_dut' is unresolved.",
+            "xmelab: *E,CUVMUR: 'u_dut' is unresolved.",
+        ),
+        (
+            "Warning-[TFIPC] Too few port connections\nError-[URMI] Unresolved modules\nhow do i find it",
+            "Error-[URMI] Unresolved modules how do i find it",
+        ),
+        (
+            "# ** Note: (vsim-3812) Design is optimized\n# ** Error: (vsim-3033) tb.sv(40): 'dut' failed.\nany idea?",
+            "# ** Note: (vsim-3812) Design is optimized # ** Error: (vsim-3033) tb.sv( ): 'dut' failed. any idea?",
+        ),
+        (
+            "Info (12021): Found 1 design units\nError (10170): syntax error at top.v(12)\nhow to fix",
+            "Error (10170): syntax error at top.v( ) how to fix",
+        ),
+        (
+            "CRITICAL WARNING: [Timing 38-282] It failed.\nERROR: [DRC NSTD-1] Unspecified I/O Standard: 3 of 134",
+            "ERROR: [DRC NSTD-1] Unspecified I/O Standard: of",
+        ),
     ],
 )
 def test_the_persons_words_and_the_most_informative_lines_are_left(turn: str, condensed: str) -> None:
@@ -72,6 +97,9 @@ def test_a_question_in_words_and_a_single_line_stay_as_they_are(turn: str) -> No
         ("Error: no such cell in the library", False),
         ("report_checks -to D", False),
         ("Net              : VDD", False),
+        ("see [Table 3-1] for the limits", True),
+        ("I used the I/O standard of the board", True),
+        ("Critical Warning (332012): file not found", False),
         ("   ... Location of async usage", False),
         ("", False),
     ],

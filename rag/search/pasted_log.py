@@ -35,18 +35,23 @@ _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
 _ERROR = re.compile(
     r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|not found|no "
     r"such|unable|missing|aborted|illegal|undefined)\b"
-    r"|%Error|\*\*ERROR",
+    r"|%Error|\*\*ERROR|\*[EF],[A-Z]",
     re.IGNORECASE,
 )
-_WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN", re.IGNORECASE)
+_WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN|\*W,[A-Z]", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
 # What a line of each level weighs
 ERROR_WEIGHT, WARNING_WEIGHT, INFO_WEIGHT = 3.0, 2.0, -1.0
 ECHO_WEIGHT, NUMBER_WEIGHT = 1.5, 1.0  # of an echoed command, and of a message's number
 _LEVELS = ((_ERROR, ERROR_WEIGHT), (_WARNING, WARNING_WEIGHT), (_INFO, INFO_WEIGHT))
 _OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines, the most important first
-# "GRT-0118", "%Warning-WIDTH": how tools number and name their messages.
-_NUMBER = re.compile(r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+")
+# How tools number and name their messages: GRT-0118, %Warning-WIDTH, xrun's *E,EXPSMC, VCS's Error-[SE], Questa's
+# (vsim-3033), Vivado's [Place 30-574] and [DRC NSTD-1], Quartus's Error (10170)
+_NUMBER = re.compile(
+    r"\b[A-Z][A-Z0-9]{1,9}-\d{1,5}\b|%(?:Error|Warning)-\w+|\*[EFWN],[A-Z0-9]{3,}|\b(?:Error|Warning|Lint)-\[[\w-]+\]"
+    r"|\((?:vsim|vlog|vcom|vopt|qrun)-\d+\)|\[(?!Table|Fig|Section|Chapter|Page)[A-Z][\w ]* \w+-\d+\]"
+    r"|^\s*(?:Critical )?(?:Error|Warning|Info) \(\d+\)"
+)
 _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
     r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
@@ -58,12 +63,13 @@ _AFTERMATH = re.compile(
     r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
 )
 _PLACE = re.compile(
-    r"\S+:\d+:|(?:error|warning|info|fatal)\b[:\[]", re.IGNORECASE
+    r"\S+:\d+:|(?:critical )?(?:error|warning|info|information|note|fatal)\b[:\[]", re.IGNORECASE
 )  # "top.v:12: syntax error", "Error: ..."
+_BANNER = re.compile(r"\(c\) |©|\bcopyright\b", re.IGNORECASE)  # what a tool says of itself as it starts
 _PLAIN = re.compile(r"[\"'(]?[A-Za-z][A-Za-z'’-]*[.,?!;:)\"']*")
 
 _ADDRESS = re.compile(r"https?://\S+")
-_FOLDERS = re.compile(r"(?<!\S)[\w.~-]*/(?:[\w.~-]+/)*(?=[\w.])")
+_FOLDERS = re.compile(r"(?<!\S)(?!I/O\b)[\w.~-]*/(?:[\w.~-]+/)*(?=[\w.])")
 _LINE_NUMBER = re.compile(r":\d+(?::\d+)?(?=:)")  # "top.v:12:7:"
 _BARE_NUMBER = re.compile(
     r"(?<![^\s(,])[+-]?(?:0x[0-9a-f]+|\d+(?:[.:,]\d+)*(?:e[+-]?\d+)?)%?(?![^\s),.;:])", re.IGNORECASE
@@ -166,8 +172,8 @@ def _find_worst(lines: Iterable[str]) -> list[str]:
 def is_own_words(line: str) -> bool:
     """Whether a person wrote a line: a sentence of plain words, no message, echo, listing or place in a file."""
     words = line.split()
-    is_listing = line[:1].isspace() or line[:1] in "|-+*[%$>#{}/" or "   " in line.rstrip()
-    if not words or is_listing or is_message(line) or _ECHO.match(line):
+    is_listing = line[:1].isspace() or line[:1] in "|-+*[%$>#{}/" or "   " in line.rstrip() or "\t" in line.rstrip()
+    if not words or is_listing or is_message(line) or _ECHO.match(line) or _BANNER.search(line):
         return False
     plain = sum(1 for word in words if _PLAIN.fullmatch(word))
     return plain >= _OWN_SHARE * len(words) and (len(words) >= _OWN_WORDS or line.rstrip().endswith("?"))
@@ -202,6 +208,15 @@ def _prompting_tools(lines: Iterable[str]) -> Iterator[str]:
 def _strip(line: str) -> str:
     """A line without what is another run's alone: addresses, folders, bare numbers, rules."""
     line = " ".join(line.split()[:_WORDS_OF_A_LINE])
-    for pattern in (_ADDRESS, _FOLDERS, _LINE_NUMBER, _BARE_NUMBER, _RULE):
+    for pattern in (_ADDRESS, _FOLDERS, _LINE_NUMBER):
         line = pattern.sub("" if pattern is _LINE_NUMBER else " ", line)
-    return " ".join(line.split())
+    parts, end = list[str](), 0
+    for number in _NUMBER.finditer(line):  # which stays, whatever it is made of
+        parts += [_strip_numbers(line[end : number.start()]), number.group()]
+        end = number.end()
+    return " ".join("".join([*parts, _strip_numbers(line[end:])]).split())
+
+
+def _strip_numbers(text: str) -> str:
+    """A text without bare numbers and rules."""
+    return _RULE.sub(" ", _BARE_NUMBER.sub(" ", text))
