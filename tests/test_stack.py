@@ -33,6 +33,7 @@ from rag.answering.names import unknown_names
 from tests.commands import run_command
 from tests.conftest import OpenAIAt, free_port
 from tests.processes import write_engine
+from ui.page.chat_app import EXAMPLES
 
 pytestmark = [pytest.mark.stack, pytest.mark.usefixtures("one_thread")]
 MODEL = "chipalign-demo"
@@ -222,6 +223,20 @@ def test_the_documents_answer_in_their_own_words_where_that_is_asked_for(up: Up)
     for quote in first["retrieval"]["quotes"]:
         assert texts[quote["number"]][quote["start"] : quote["end"]] == quote["text"]
     assert first["choices"][0]["message"]["content"] == second["choices"][0]["message"]["content"]
+
+
+def test_the_pages_own_examples_are_answered_whole(up: Up) -> None:
+    facts = [
+        ("repair_antennas", "after global routing"),
+        ("set_false_path", "set_multicycle_path", "more than one clock cycle"),
+        ("repair_timing -hold", "setup slack"),
+        ("`CORE_UTILIZATION`", "`PLACE_DENSITY`"),
+    ]
+    for example, wanted in zip(EXAMPLES, facts, strict=True):
+        body = {"model": MODEL, "messages": [{"role": "user", "content": example}], "retrieval": {"answer": "quote"}}
+        sent = httpx.post(f"{up.gateway_url}/v1/chat/completions", json=body, timeout=120).json()
+        answer = sent["choices"][0]["message"]["content"]
+        assert [fact for fact in wanted if fact not in answer] == [], example
 
 
 def test_a_document_that_changes_while_up_runs_is_answered_from_anew(up: Up, own_document: Path) -> None:

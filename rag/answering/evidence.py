@@ -18,6 +18,7 @@ from typing import Protocol
 
 from rag.answering.quotes import Quote
 from rag.answering.scoring import COEFFICIENTS, FEW_WORDS, READ_COEFFICIENTS, Passage, add_reading, log_odds, observe
+from rag.answering.spelled_names import asks_for_name, holds_spelled_name
 from rag.answering.units import Unit, cut_units
 from rag.documents import Hit
 from rag.embedding.passage_reader import Reading
@@ -36,6 +37,7 @@ SHORT_BLOCK = 60  # words of code that comes along with the words beside it, and
 _STEP = re.compile(r"\s*(?:\d+|#)[.)]\s")  # of a numbered list: its steps are quoted from the first to the last
 _DIAGRAM = re.compile(r"\s*(?:`{3,}|~{3,})\s*(?:mermaid|dot|graphviz|plantuml|wavedrom)\b")  # code of a picture
 DEFINES = 4.0  # in log odds: what a unit gains that says what the question wants explained
+SPELLED = 2.0  # the same for a unit with a name that is asked for and spelled in words
 FAR_BEHIND = 4.0  # in log odds, behind the best unit: a unit so much less likely is not quoted
 
 
@@ -118,7 +120,7 @@ def _rank(
     """(score, row of the candidate), best first, for the question or one of its clauses."""
     idf = comparer.idf(content_terms(question))
     coefficients = READ_COEFFICIENTS if readings else COEFFICIENTS
-    subject = find_subject(question)
+    subject, wants_name = find_subject(question), asks_for_name(question)
     scored: list[tuple[float, int]] = []
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
@@ -126,7 +128,11 @@ def _rank(
         traits: list[tuple[float, ...]] = [*observe(idf, Passage(hit, number, comparison), units)]
         if readings:
             traits = add_reading(traits, readings[number - 1], units)
-        gained = [DEFINES if subject and _defines(subject, hit, candidates[row].unit) else 0.0 for row in rows]
+        gained = [
+            DEFINES * bool(subject and _defines(subject, hit, candidates[row].unit))
+            + SPELLED * (wants_name and holds_spelled_name(question, candidates[row].text))
+            for row in rows
+        ]
         scored += [
             (log_odds(seen, coefficients) + more, row) for seen, more, row in zip(traits, gained, rows, strict=True)
         ]
