@@ -116,8 +116,7 @@ def take_event(turn: Turn, event: Event) -> Turn:
     match event:
         case SourcesFound():
             found = replace(turn, state="answering", sources=event.sources, query=event.query)
-            found = replace(found, is_refused=event.is_refused, is_own_text=event.is_own_text)
-            return replace(found, shortened=event.shortened)
+            return replace(found, is_refused=event.is_refused, is_own_text=event.is_own_text, shortened=event.shortened)
         case TextDelta(text):
             return replace(turn, state="answering", answer=turn.answer + text)
         case Finished():

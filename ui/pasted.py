@@ -10,6 +10,7 @@ from __future__ import annotations
 import codecs
 import re
 
+from ui.errors import AttachedTooLong, PastedNotText
 from ui.plain_text import plain
 
 MAX_BYTES = 1_000_000  # some 10,000 lines of a log
@@ -30,6 +31,15 @@ def is_text(pasted: bytes | bytearray) -> bool:
     return b"\0" not in pasted or pasted.startswith(tuple(mark for mark, _ in _MARKS))
 
 
-def join_question(question: str, pasted: str = "") -> str:
-    """The question, and below it what was pasted; either may be missing."""
-    return "\n\n".join(part for part in (question.strip(), pasted) if part.strip())
+def read_attached(name: str, attached: bytes | bytearray) -> str:
+    """The text of a file that goes with a question. Raises AttachedTooLong, PastedNotText."""
+    if len(attached) > MAX_BYTES:
+        raise AttachedTooLong(name, MAX_BYTES)
+    if not is_text(attached):
+        raise PastedNotText(name)
+    return decode_pasted(attached)
+
+
+def join_question(question: str, *pasted: str) -> str:
+    """The question, and below it what was pasted, text by text; any of them may be missing."""
+    return "\n\n".join(part for part in (question.strip(), *pasted) if part.strip())

@@ -60,6 +60,11 @@ class Judge:
         """Whether so few passages are searched that they are judged otherwise."""
         return self._index.chunk_count < FEW_PASSAGES
 
+    @property
+    def _is_by_token(self) -> bool:
+        """Whether they are judged by tokens, and not by the cosine."""
+        return self._ranker.is_by_token and not self._has_few
+
     def is_answered(self, query: str, ranking: Sequence[Ranked]) -> bool:
         """Whether the relevance reaches `min_relevance`, or a passage explains what the question wants explained.
 
@@ -92,12 +97,11 @@ class Judge:
 
         In few passages a token's idf does not distinguish a word of the field from any other: there the cosine decides.
         """
-        by_token = self._ranker.is_by_token and not self._has_few
-        evidence = self._weigh(query, ranking, by_token=by_token)
-        likely = relevance(evidence, by_token=by_token, of_few=self._has_few)
+        evidence = self._weigh(query, ranking, by_token=self._is_by_token)
+        likely = self._judge(evidence)
         if not (self.reads and is_doubtful(likely)):
             return likely
-        return self._read_on(query, ranking[:HITS_READ], evidence, by_token=by_token)
+        return self._read_on(query, ranking[:HITS_READ], evidence)
 
     def find_evidence(self, query: str, ranking: Sequence[Ranked], *, by_token: bool, is_read: bool) -> Evidence:
         """What speaks for and against an answer, by one kind of similarity; is_read: also by reading."""
@@ -112,13 +116,16 @@ class Judge:
     def _read(self, query: str, ranking: Sequence[Ranked]) -> list[Reading]:
         return self._reader.read(query, [self._index.chunks[one.row] for one in ranking]) if self._reader else []
 
-    def _read_on(self, query: str, ranking: Sequence[Ranked], evidence: Evidence, *, by_token: bool) -> float:
+    def _judge(self, evidence: Evidence) -> float:
+        return relevance(evidence, by_token=self._is_by_token, of_few=self._has_few)
+
+    def _read_on(self, query: str, ranking: Sequence[Ranked], evidence: Evidence) -> float:
         """The relevance where passages are read as well, until one of them answers well enough."""
         best, likely = UNREAD, 0.0
         for start in range(0, len(ranking), READ_TOGETHER):
             readings = self._read(query, ranking[start : start + READ_TOGETHER])
             best = max(best, *(reading.passage for reading in readings))
-            likely = relevance(replace(evidence, reading=best), by_token=by_token, of_few=self._has_few)
+            likely = self._judge(replace(evidence, reading=best))
             if likely >= self._settings.min_relevance:
                 break
         return likely

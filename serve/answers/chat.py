@@ -39,7 +39,7 @@ from rag.search.query import (
     shorten_turn,
 )
 from serve.answers.guidance import guide
-from serve.answers.long_question import Shortened, cut_question
+from serve.answers.long_question import MessageCounter, Shortened, cut_question
 from serve.answers.tool_turns import TOOL_RULE, answers_tools, asked_turn, model_leads
 from serve.errors import ContextLengthExceeded, RetrievalUnavailable, TooManyTokens
 from serve.intent.decision import WhyNot, why_not_asked
@@ -75,20 +75,12 @@ class Searcher(Comparer, Describer, Protocol):
         """A misspelled name of the question, or a known one with words that no passage beside it has."""
 
 
-class Counter(Protocol):
+class Counter(MessageCounter, Protocol):
     """What the gateway needs of a `serve.tokens.counter.TokenCounter`."""
 
     @property
     def special_tokens(self) -> Sequence[str]:
         """Strings that the tokenizer reads as control tokens."""
-
-    def count_text(self, text: str) -> int:
-        """Tokens of a text."""
-
-    def count_messages(
-        self, messages: Sequence[Message], tools: Sequence[Any] | None = None, at_most: int | None = None
-    ) -> int:
-        """Tokens of a conversation. Raises TooManyTokens: they are far more than `at_most`."""
 
 
 @dataclass(frozen=True)

@@ -23,7 +23,7 @@ LEAST_TOKENS = 64  # for fewer a log says nothing
 TRIES = 5
 
 
-class Counter(Protocol):
+class MessageCounter(Protocol):
     """What this needs of a `serve.tokens.counter.TokenCounter`."""
 
     def count_text(self, text: str) -> int:
@@ -44,7 +44,9 @@ class Shortened:
     kept: int
 
 
-def cut_question(request: ChatRequest, counter: Counter, answer_tokens: int, max_model_len: int) -> Shortened | None:
+def cut_question(
+    request: ChatRequest, counter: MessageCounter, answer_tokens: int, max_model_len: int
+) -> Shortened | None:
     """The request whose question takes half of what the rest of the conversation and its answer leave.
 
     None where it has no log, or there is no room for one.

@@ -39,7 +39,7 @@ from ui.heartbeat import with_heartbeat
 from ui.page.rendering import answer_markdown, passage_blocks
 from ui.page.store import ConversationStore
 from ui.page.transcript import to_markdown
-from ui.pasted import MAX_BYTES, decode_pasted, is_text, join_question
+from ui.pasted import join_question, read_attached
 from ui.settings import UiSettings
 
 TAGLINE = "Ask about chip design. Every answer comes from your own documents and shows the passages it stands on."
@@ -219,15 +219,6 @@ def ask_typed(text: str, files: Sequence[UploadedFile]) -> None:
         st.session_state["question_problem"] = str(error)
         st.session_state["typed_again"] = text
         st.rerun()
-
-
-def read_attached(name: str, attached: bytes) -> str:
-    """The text of an attached file. Raises AttachedTooLong, PastedNotText."""
-    if len(attached) > MAX_BYTES:
-        raise AttachedTooLong(name, MAX_BYTES)
-    if not is_text(attached):
-        raise PastedNotText(name)
-    return decode_pasted(attached)
 
 
 def ask_question(question: str) -> None:

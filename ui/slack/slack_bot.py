@@ -165,7 +165,7 @@ class SlackBot:
         revision = 0
 
         try:
-            asked = join_question(question.text, self._files.read(question.file_ids))
+            asked = join_question(question.text, *self._files.read(question.file_ids))
             conversation = add_question(self._turns_before(question), asked)
             with closing(with_heartbeat(self._gateway.ask(to_messages(conversation)), BEAT_S)) as events:
                 shown = ""

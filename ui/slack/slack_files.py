@@ -3,7 +3,7 @@
 It keeps nothing, and sends the bot's token to Slack's own servers alone: a file may lie elsewhere, and what a message
 says of it is not trusted.
 
-    text = Files(delivery, settings.slack_url, settings.slack_bot_token).read(question.file_ids)
+    texts = Files(delivery, settings.slack_url, settings.slack_bot_token).read(question.file_ids)
 """
 
 from __future__ import annotations
@@ -14,8 +14,8 @@ from urllib.parse import urlsplit
 
 import httpx
 
-from ui.errors import AttachedTooLong, AttachedUnreadable, PastedNotText
-from ui.pasted import MAX_BYTES, decode_pasted, is_text
+from ui.errors import AttachedUnreadable
+from ui.pasted import MAX_BYTES, read_attached
 from ui.plain_text import one_line
 from ui.slack.slack_delivery import Delivery
 
@@ -31,12 +31,12 @@ class Files:
         self._api = urlsplit(slack_url)
         self._token = token
 
-    def read(self, file_ids: Iterable[str]) -> str:
-        """The texts of the files, one below the other; "" for none.
+    def read(self, file_ids: Iterable[str]) -> list[str]:
+        """The texts of the files.
 
         Raises AttachedTooLong, AttachedUnreadable, PastedNotText, SlackRefused, SlackUnreachable.
         """
-        return "\n\n".join(self._read(self._delivery.file(file_id)) for file_id in file_ids)
+        return [self._read(self._delivery.file(file_id)) for file_id in file_ids]
 
     def _read(self, file: Mapping[str, Any]) -> str:
         name, url = one_line(str(file.get("name") or "the file")), str(file.get("url_private_download") or "")
@@ -52,12 +52,10 @@ class Files:
                 for piece in answer.iter_bytes():
                     content += piece
                     if len(content) > MAX_BYTES:
-                        raise AttachedTooLong(name, MAX_BYTES)
+                        break
         except httpx.HTTPError as error:
             raise AttachedUnreadable(name, str(error) or type(error).__name__) from error
-        if not is_text(content):
-            raise PastedNotText(name)
-        return decode_pasted(content)
+        return read_attached(name, content)
 
     def _is_slacks(self, url: str) -> bool:
         """Whether an address is of Slack's own servers, which are below the domain of its Web API."""
