@@ -264,6 +264,8 @@ def attach(tab: Page, name: str, content: bytes) -> None:
         {"name": name, "mimeType": "application/octet-stream", "buffer": content}
     )
     expect(tab.locator("[data-testid=stChatInput]").get_by_text(name)).to_be_visible()
+    # The name stands there from the first byte; until the last has come the input sends nothing, not by Enter either
+    expect(tab.get_by_role("button", name="Send message")).to_be_enabled()
 
 
 def test_an_attached_log_is_asked_about(tab: Page, gateway: FakeGateway) -> None:
