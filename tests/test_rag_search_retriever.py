@@ -117,6 +117,26 @@ def test_a_question_is_answered_from_a_relevance_on(index_dir: Path, retriever: 
     assert Retriever.open(index_dir, replace(SETTINGS, min_relevance=relevance + 0.001)).search(question) == []
 
 
+def test_what_comes_near_is_what_a_search_would_find(index_dir: Path, retriever: Retriever) -> None:
+    question = "How are hold violations repaired?"
+    strict = Retriever.open(index_dir, replace(SETTINGS, min_relevance=0.999))
+    assert strict.search(question, 2) == []
+    assert strict.nearest(question, 2) == retriever.search(question, 2) != []
+
+
+@for_each(
+    "question",
+    [
+        "What is the capital of Peru?",
+        "How many GB does repairing hold violations take?",  # no passage speaks of memory
+        "How are hold violations repaired in Innovus?",
+    ],
+)
+def test_nothing_comes_near_a_question_of_something_else(retriever: Retriever, question: str) -> None:
+    assert retriever.search(question) == []
+    assert retriever.nearest(question, 8) == []
+
+
 def test_a_name_that_no_passage_holds_speaks_against_an_answer(retriever: Retriever) -> None:
     known, unknown = (
         retriever.evidence(f"set_wire_rc -layer M3 {name}", by_token=True) for name in ("-xyzzy_mode", "-other_mode")

@@ -125,6 +125,9 @@ class CountingSearcher:
     def missing(self, query: str) -> Misnamed | Missing | None:
         return self.retriever.missing(query)
 
+    def nearest(self, query: str, top_k: int) -> list[Hit]:
+        return self.retriever.nearest(query, top_k)
+
     def compare(self, queries: Sequence[str], hits: Sequence[Hit]) -> list[list[Comparison]]:
         return self.retriever.compare(queries, hits)
 
@@ -181,6 +184,24 @@ def test_at_most_one_more_search_is_made(small_retriever: Retriever, turns: list
     searcher = CountingSearcher(small_retriever)
     find_passages(turns, searcher, top_k=3)
     assert len(searcher.queries) == searches
+
+
+@for_each(
+    ("options", "shown"),
+    [({}, 2), ({"top_k": 1}, 1), ({"score_threshold": 0.1}, 0)],
+)
+def test_a_refusal_shows_what_comes_nearest(
+    small_index: Path, counter: TokenCounter, options: dict[str, Any], shown: int
+) -> None:
+    question = "Which command fixes violations of antennas?"
+    strict = Retriever.open(small_index, RagSettings(home=small_index.parent, min_relevance=0.999))
+    sent = {"messages": [{"role": "user", "content": question}], "retrieval": options}
+    grounded = ground(parse_chat_request(json.dumps(sent).encode()), strict, counter, ServeSettings(), 4096)
+
+    assert (grounded.refused, grounded.quotes, len(grounded.hits)) == (True, (), shown)
+    assert grounded.answer == grounded.quoted.text
+    assert ("`repair_antennas`" in grounded.answer) == bool(shown)
+    assert [citation.number for citation in grounded.quoted.citations] == [1, 2][:shown]
 
 
 def test_nobody_but_the_gateway_speaks_with_the_control_tokens_of_the_model(ask: Ask, counter: TokenCounter) -> None:

@@ -77,10 +77,11 @@ class _Candidate:
         return " ".join(self.text.split()).lower()
 
 
-def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> list[Quote]:
+def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer, most_words: int = MOST_WORDS) -> list[Quote]:
     """The quotes that answer the question; where no passage is read with it, also those for each of its clauses.
 
-    The passage of the best quote comes first, and so on; within a passage they have the order of its text.
+    The passage of the best quote comes first, and so on; within a passage they have the order of its text. `most_words`
+    are those of all quotes together, unless one block is longer.
 
     Raises EmptyQuery.
     """
@@ -93,7 +94,7 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer) -> lis
     subject = find_subject(question)
     card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
     first = _find_described(card, candidates, hits) if card else []
-    chosen = _choose(candidates, rankings, first)
+    chosen = _choose(candidates, rankings, first, most_words)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -159,6 +160,7 @@ def _choose(
     candidates: Sequence[_Candidate],
     rankings: Sequence[list[tuple[float, int]]],
     first: Sequence[int] = (),
+    most_words: int = MOST_WORDS,
 ) -> list[_Candidate]:
     """`first`, the best unit of the whole question and of each clause, then the next best, while there is room.
 
@@ -169,7 +171,7 @@ def _choose(
     order = [*first, *(ranking[0][1] for ranking in (whole, *clauses) if ranking)]
     order += [row for value, row in whole if best - value <= FAR_BEHIND]
 
-    selection = _Selection(candidates)
+    selection = _Selection(candidates, most_words)
     for row in order:
         if selection.take(row):
             for other in _companions(candidates, row):
@@ -184,17 +186,18 @@ def _choose(
 class _Selection:
     """Units that are taken while there is room, no text twice."""
 
-    def __init__(self, candidates: Sequence[_Candidate]) -> None:
+    def __init__(self, candidates: Sequence[_Candidate], most_words: int) -> None:
         self.rows: list[int] = []
         self._candidates = candidates
+        self._most_words = most_words
         self._keys: set[str] = set()
         self._words = 0
 
     def take(self, row: int) -> bool:
         """Take a unit; returns whether it is new and there was room."""
         one = self._candidates[row]
-        is_too_much = bool(self.rows) and self._words + one.words > MOST_WORDS * OVERRUN
-        if one.key in self._keys or is_too_much or self._words >= MOST_WORDS:
+        is_too_much = bool(self.rows) and self._words + one.words > self._most_words * OVERRUN
+        if one.key in self._keys or is_too_much or self._words >= self._most_words:
             return False
         self.rows.append(row)
         self._keys.add(one.key)

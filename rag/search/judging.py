@@ -30,6 +30,9 @@ from rag.words.definitions import is_exact_name
 # a few
 HITS_READ = 8
 READ_TOGETHER = 2  # of these, before it is asked whether one of them answers
+# Relevance from which the nearest passages are worth a look: of 66 questions of data/ that were refused without a known
+# name, 16 of 41 had an answer above it and 2 of 25 below (docs/measurements/answers.md)
+NEAR_RELEVANCE = 0.1
 FAR_TOKEN = 0.5  # a token of the question whose nearest is below this cosine means something else
 # A rare name stands in at most this share of the passages; in a tiny index that is less than one
 RARE_SHARE = 0.01
@@ -77,6 +80,14 @@ class Judge:
             return False
         is_relevant = self.find_relevance(query, ranking) >= self._settings.min_relevance
         return is_relevant or (not self.reads and self._describes(query))
+
+    def is_near(self, query: str, ranking: Sequence[Ranked]) -> bool:
+        """Whether the nearest passages may hold an answer after all: none does that lacks what is asked for, or whose
+        documents are about other tools.
+        """
+        if self.find_lacking(query, ranking) or self._has_foreign_tool(query):
+            return False
+        return self.find_relevance(query, ranking) >= NEAR_RELEVANCE
 
     def find_lacking(self, query: str, ranking: Sequence[Ranked]) -> Kind | None:
         """The kind of thing that the question asks for, and that none of its first passages gives; None: all is there.

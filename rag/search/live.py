@@ -84,6 +84,10 @@ class NoIndex(NoTokens):
         """Nothing is found."""
         return []
 
+    def nearest(self, query: str, top_k: int) -> list[Hit]:
+        """Nothing comes near."""
+        return []
+
     def missing(self, query: str) -> Misnamed | Missing | None:
         """Nothing is known of any name."""
         return None

@@ -202,18 +202,16 @@ class Retriever:
             return self.within(collections).search(query, top_k)
         query = self.clean(query)
         ranking = self._ranker.rank(query)
-        if not ranking:
-            return []
-        if not self._judge.is_answered(query, ranking):
-            return []
-        # A passage with a rare name, or one that explains, stays, however the embedder reads the sentence around it
-        named = self._rows_with_rare_names(query)
-        hits = (
-            self._hit(ranked)
-            for ranked in ranking
-            if ranked.dense >= self._settings.min_hit_score or ranked.row in named or ranked.defines >= HEADS
-        )
-        return fold_copies(hits, top_k, content_terms(query))
+        return self._keep(query, ranking, top_k) if ranking and self._judge.is_answered(query, ranking) else []
+
+    def nearest(self, query: str, top_k: int) -> list[Hit]:
+        """What `search` would return if it took the question for answered; none where the documents are far from it.
+
+        Raises EmptyQuery.
+        """
+        query = self.clean(query)
+        ranking = self._ranker.rank(query)
+        return self._keep(query, ranking, top_k) if ranking and self._judge.is_near(query, ranking) else []
 
     def rank(self, query: str) -> Iterator[Hit]:
         """The whole ranking, best first, whether a passage answers the question or not: `search` without its rules.
@@ -308,6 +306,19 @@ class Retriever:
         """
         query = self.clean(query)
         return self._judge.find_relevance(query, self._ranker.rank(query))
+
+    def _keep(self, query: str, ranking: Sequence[Ranked], top_k: int) -> list[Hit]:
+        """The best hits of a ranking that are near enough, copies folded.
+
+        A passage with a rare name, or one that explains, stays, however the embedder reads the sentence around it.
+        """
+        named = self._rows_with_rare_names(query)
+        hits = (
+            self._hit(ranked)
+            for ranked in ranking
+            if ranked.dense >= self._settings.min_hit_score or ranked.row in named or ranked.defines >= HEADS
+        )
+        return fold_copies(hits, top_k, content_terms(query))
 
     def _hit(self, ranked: Ranked) -> Hit:
         return Hit(self._index.chunks[ranked.row], ranked.score, ranked.dense, ranked.bm25 or None, ranked.late or None)

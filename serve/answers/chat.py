@@ -11,11 +11,11 @@ from collections.abc import Iterable, Sequence
 from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
-from rag.answering.evidence import Comparer, select_quotes
+from rag.answering.evidence import select_quotes
 from rag.answering.option_list import list_options
 from rag.answering.prompt import build_prompt, defuse
 from rag.answering.quotes import Quote
-from rag.answering.refusal import refuse
+from rag.answering.refusal import Explainer, Refusal, refuse_question
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
@@ -25,7 +25,6 @@ from rag.index.bm25 import tokenize
 from rag.search.asked import asks_for_machine_form, find_asked
 from rag.search.eda_tools import named_eda_tools
 from rag.search.judging import HITS_READ
-from rag.search.missing import Misnamed, Missing
 from rag.search.pasted_log import condense_paste
 from rag.search.query import (
     MAX_TURNS_JOINED,
@@ -55,7 +54,7 @@ NotSearched = Literal["off", "no_question"] | WhyNot
 THOUGHTS_END = "</think>"  # where the engine does not separate thoughts from the answer
 
 
-class Searcher(Comparer, Describer, Protocol):
+class Searcher(Explainer, Describer, Protocol):
     """What the gateway needs of a `rag.search.retriever.Retriever`."""
 
     @property
@@ -70,9 +69,6 @@ class Searcher(Comparer, Describer, Protocol):
 
     def search(self, query: str, top_k: int = 5) -> list[Hit]:
         """The best hits, best first; none if nothing is relevant."""
-
-    def missing(self, query: str) -> Misnamed | Missing | None:
-        """A misspelled name of the question, or a known one with words that no passage beside it has."""
 
 
 class Counter(MessageCounter, Protocol):
@@ -202,17 +198,16 @@ def _ground(
             denial = deny(unknown)
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback, quotes = _find_evidence(turns, request, retriever, top_k, mode)
-        missing = None if hits else retriever.missing(query)
+        refusal = None if hits else _refuse(query, request, retriever, names)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
 
     asked = replace(plain, query=query, fallback=fallback)
-    if not hits:
+    if refusal:
         if request.may_call:
             return _guided(_capped(asked, max_model_len), request, retriever, settings)
         if model_leads(request) or holds_more_than_text(request.messages[-1]):
             return _capped(asked, max_model_len)
-        refusal = refuse(names or retriever.collections, missing)
         return replace(asked, hits=refusal.hits, answer=refusal.answer.text, quoted=refusal.answer, mode=mode)
     if quotes and mode == "quote":
         return _answer_in_quotes(asked, quotes, hits, top_k)
@@ -242,6 +237,12 @@ def _find_evidence(
         return turns[-1], listed.hits, False, listed.quotes
     query, hits, fallback = find_passages(turns, retriever, top_k if is_limited else max(top_k, HITS_READ), least)
     return query, hits, fallback, select_quotes(query, hits, retriever) if hits else ()
+
+
+def _refuse(query: str, request: ChatRequest, retriever: Searcher, names: Sequence[str]) -> Refusal:
+    """The refusal of a question; limits of the request's own count for what comes near, too."""
+    near = 0 if request.options.score_threshold else min(request.options.top_k or HITS_READ, HITS_READ)
+    return refuse_question(query, retriever, names or retriever.collections, near)
 
 
 def _with_passages(
