@@ -51,7 +51,7 @@ def test_it_quotes_what_comes_nearest(small_index: Path) -> None:
     refusal = refuse_question(question, strict, ["notes"])
     text = refusal.answer.text
 
-    assert text.startswith(f"{NOTHING_FOUND} (notes), so I do not answer from memory. What comes nearest may be about ")
+    assert text.startswith(f"{NOTHING_FOUND} (notes), so I do not answer from memory. What comes nearest may help, ")
     assert "> " in text
     assert refusal.hits[0].chunk.title == "Antenna repair"
     for number, citation in enumerate(refusal.answer.citations, start=1):

@@ -78,7 +78,7 @@ def _say_searched(collections: Iterable[str]) -> str:
 
 def _show_nearest(collections: Iterable[str], quotes: Sequence[Quote], hits: Sequence[Hit]) -> Refusal:
     """The refusal with quotes that come near; only their passages are shown, numbered from 1."""
-    said = f"{_say_searched(collections)} What comes nearest may be about something else:\n\n"
+    said = f"{_say_searched(collections)} What comes nearest may help, or be about something else:\n\n"
     numbers = list(dict.fromkeys(quote.number for quote in quotes))
     shown = tuple(hits[number - 1] for number in numbers)
 
