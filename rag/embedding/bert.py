@@ -21,6 +21,7 @@ from torch import Tensor
 from torch.nn.functional import gelu, layer_norm, linear, normalize
 
 from rag.embedding.bert_files import BertFiles
+from rag.embedding.compiled import exponentiate
 from rag.embedding.eight_bit import EightBitLinear, Room
 
 # Sums of exponentials that float32 holds with all its digits; beyond them softmax is shifted first, as is usual
@@ -145,7 +146,8 @@ def attend(queries: Tensor, keys: Tensor, values: Tensor) -> Tensor:
 
     Exponentials are shifted by the largest score only where their sums require it, which saves two passes.
     """
-    weights = torch.bmm(queries, keys.transpose(1, 2)).exp_()
+    weights = torch.bmm(queries, keys.transpose(1, 2))
+    exponentiate(weights.view(-1).numpy())
     sums = weights.sum(dim=-1, keepdim=True)
     smallest, largest = sums.aminmax()
     if not (smallest > SMALLEST_SUM and largest < LARGEST_SUM):

@@ -11,35 +11,22 @@ The same products compare a question's tokens with the stored signs of a passage
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from typing import Any
 
-import numba
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor
 
+from rag.embedding.compiled import ROUNDING, compile_loop
 from rag.embedding.processor import multiplies_eight_bits
 
 LARGEST = np.float32(127)
-# Added to a float32 below 2^22 it leaves no bits for a fraction: the sum's last bits are the number rounded to the
-# nearest, ties to even.
-ROUNDING = np.float32(1.5 * 2**23)
 SIGNLESS = np.int32(0x7FFFFFFF)
 SMALLEST_SCALE = np.finfo(np.float32).tiny  # below it a scale has no inverse: such a row counts as zeros
 
 
-def _compile(function: Callable[..., None]) -> Callable[..., None]:
-    """Compiled at the first call, without the GIL; kept on disk unless no place for it can be written."""
-    try:
-        compiled: Callable[..., None] = numba.njit(nogil=True, cache=True, error_model="numpy")(function)
-    except RuntimeError:  # "no locator available": neither this folder nor the user's cache can be written
-        compiled = numba.njit(nogil=True, error_model="numpy")(function)
-    return compiled
-
-
-@_compile
+@compile_loop
 def _quantise(values: Any, rounded: Any, scales: Any) -> None:
     """Quantise each row of `values`, float32, to whole numbers up to 127 in `rounded`, int8.
 
@@ -57,7 +44,7 @@ def _quantise(values: Any, rounded: Any, scales: Any) -> None:
             rounded[row, column] = np.int8(np.float32(values[row, column] * factor + ROUNDING).view(np.int32))
 
 
-@_compile
+@compile_loop
 def _restore(products: Any, scales: Any, column_scales: Any, bias: Any) -> None:
     """Replace products of whole numbers, int32, in place by the float32 that they stand for."""
     for row in range(products.shape[0]):

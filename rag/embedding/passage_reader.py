@@ -184,8 +184,7 @@ class PassageReader:
             return []
         loaded = self._load()
         pairs = [loaded.pairing.pair(question, chunk) for chunk in chunks]
-        order = sorted(range(len(pairs)), key=lambda row: -len(pairs[row].ids))
-        parts = [order[start :: loaded.threads] for start in range(loaded.threads)]
+        parts = _share_out([len(pair.ids) for pair in pairs], loaded.threads)
         readings = dict(zip((row for part in parts for row in part), _flatten(loaded, pairs, parts), strict=True))
         return [readings[row] for row in range(len(chunks))]
 
@@ -230,6 +229,17 @@ def find_reader(ref: str) -> Path:
             f"there is no reader in {folder} (no {READER_CONFIG}): name another, or set CHIPALIGN_READER to none"
         )
     return folder
+
+
+def _share_out(lengths: Sequence[int], workers: int) -> list[list[int]]:
+    """Rows for each worker, so that all have about as much to read: the longest first, to whoever has least."""
+    parts: list[list[int]] = [[] for _ in range(workers)]
+    shares = [0] * workers
+    for row in sorted(range(len(lengths)), key=lambda row: -lengths[row]):
+        least = shares.index(min(shares))
+        parts[least].append(row)
+        shares[least] += lengths[row]
+    return parts
 
 
 def _flatten(loaded: _Loaded, pairs: Sequence[Pair], parts: Sequence[Sequence[int]]) -> list[Reading]:
