@@ -41,6 +41,14 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
             "icc2_shell> route_auto\nError: no nets (ZRT-001)\nwhy?",
             "ic compiler icc2_shell> route_auto Error: no nets (ZRT-001) why?",
         ),
+        (
+            '% read_sdc top.sdc\n% report_flow_step\ninvalid command name "report_flow_step"\nworked before the update',
+            '% report_flow_step invalid command name "report_flow_step" worked before the update',
+        ),
+        (
+            '% link top\n% set_dont_touch\nwrong # args: should be "set_dont_touch objects"',
+            '% set_dont_touch wrong # args: should be "set_dont_touch objects"',
+        ),
         ("make[2]: *** [Makefile:9: all] Error 2\nmake: leaving", "make[2]: [Makefile: all] Error"),
         (
             "why?\nxrun: 23.09-s001: (c) Copyright 1995-2023 A\nxmvlog: *E,EXPSMC (rtl/top.sv,12|4): expecting a "
@@ -96,6 +104,7 @@ def test_a_question_in_words_and_a_single_line_stay_as_they_are(turn: str) -> No
         ("top.v:12: syntax error near the word module", False),
         ("Error: no such cell in the library", False),
         ("report_checks -to D", False),
+        ('invalid command name "report_flow_step"', False),
         ("Net              : VDD", False),
         ("see [Table 3-1] for the limits", True),
         ("I used the I/O standard of the board", True),

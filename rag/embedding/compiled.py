@@ -1,6 +1,6 @@
 """Loops over numbers, compiled for this processor at their first call: what torch does not do in one pass.
 
-    exponentiate(weights.numpy().reshape(-1))  # in place, in a fifth of torch's time
+exponentiate(weights.numpy().reshape(-1))  # in place, in a fifth of torch's time
 """
 
 from __future__ import annotations

@@ -33,17 +33,24 @@ _OWN_SHARE = 0.6  # of the words of a line that a person wrote, at least so many
 _OWN_WORDS = 2  # a line of fewer is a person's only where it asks
 
 _ERROR = re.compile(
-    r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|not found|no "
-    r"such|unable|missing|aborted|illegal|undefined)\b"
+    r"\b(?:error|fatal|fail(?:ed|ure|s)?|violated|mismatch|cannot|can't|couldn't|could not|not found|no such"
+    r"|does(?:n't| not) exist|unable|missing|aborted|illegal|invalid|undefined|undeclared|unresolved|unrecognized"
+    r"|unknown (?:or ambiguous )?(?:command|option|subcommand|keyword|argument|identifier)|denied|segmentation fault"
+    r"|core dumped|bad_alloc|assert(?:ion)?)\b"
     r"|%Error|\*\*ERROR|\*[EF],[A-Z]",
     re.IGNORECASE,
+)
+# How Tcl, in which most tools are driven, begins to say what is wrong (the manual pages of its commands)
+_TCL = re.compile(
+    r"^\s*(?:invalid command name|wrong # args|can't (?:read|set|find)|couldn't|(?:unknown|bad|ambiguous) \w+ \""
+    r"|unknown or ambiguous|expected \w+ (?:number )?but got|extra characters after|missing (?:close-|\"))"
 )
 _WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN|\*W,[A-Z]", re.IGNORECASE)
 _INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
 # What a line of each level weighs
 ERROR_WEIGHT, WARNING_WEIGHT, INFO_WEIGHT = 3.0, 2.0, -1.0
 ECHO_WEIGHT, NUMBER_WEIGHT = 1.5, 1.0  # of an echoed command, and of a message's number
-_LEVELS = ((_ERROR, ERROR_WEIGHT), (_WARNING, WARNING_WEIGHT), (_INFO, INFO_WEIGHT))
+_LEVELS = ((_TCL, ERROR_WEIGHT), (_ERROR, ERROR_WEIGHT), (_WARNING, WARNING_WEIGHT), (_INFO, INFO_WEIGHT))
 _OWN, _PROBLEM, _OTHER = range(3)  # kinds of a log's lines, the most important first
 # How tools number and name their messages: GRT-0118, %Warning-WIDTH, xrun's *E,EXPSMC, VCS's Error-[SE], Questa's
 # (vsim-3033), Vivado's [Place 30-574] and [DRC NSTD-1], Quartus's Error (10170)
@@ -56,6 +63,8 @@ _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
     r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
+_QUOTED = re.compile(r"[\"'`]([\w:.-]+)[\s\"'`]")  # a name that a message is about
+_WORD = re.compile(r"[\w:.-]+")
 _PROMPT = re.compile(r"\s*([A-Za-z][\w@:/ -]{0,40}?)[%>]\s")  # "Vivado% place_design", "icc2_shell> ", "innovus 3> "
 _WORD_SIGNS = re.compile(r"[_@:/-]")
 # The end of every failing run, which says nothing of the cause.
@@ -88,7 +97,13 @@ def condense_paste(turn: str) -> str:
     if len(lines) < 2 or not weights:
         return turn
 
-    best, *others = sorted(weights, key=lambda number: (-weights[number], number))
+    best = max(weights, key=lambda number: (weights[number], -number))
+    # Of equals those that name what it complains of: the echo of the command
+    named = set(_QUOTED.findall(lines[best]))
+    others = sorted(
+        weights.keys() - {best},
+        key=lambda number: (-weights[number], named.isdisjoint(_WORD.findall(lines[number])), number),
+    )
     if _weigh_level(lines[best]) == ERROR_WEIGHT:  # a lesser warning says little of it
         others = [
             number
@@ -181,7 +196,7 @@ def is_own_words(line: str) -> bool:
 
 def is_message(line: str) -> bool:
     """Whether a line is a tool's message: it has the number of one, or begins with a place in a file or a level."""
-    return bool(_NUMBER.search(line) or _PLACE.match(line.lstrip()))
+    return bool(_NUMBER.search(line) or _PLACE.match(line.lstrip()) or _TCL.search(line))
 
 
 def _weigh(line: str) -> float:
