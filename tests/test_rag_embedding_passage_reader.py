@@ -12,6 +12,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 import torch
+from hypothesis import given
+from hypothesis import strategies as st
 from safetensors.torch import load_file, save_file
 from torch import nn
 from transformers import AutoTokenizer, BertModel
@@ -27,6 +29,7 @@ from rag.embedding.passage_reader import (
     Pairing,
     PassageReader,
     Reading,
+    _share_out,
 )
 from rag.embedding.processor import multiplies_eight_bits
 from rag.errors import EmbedderUnavailable
@@ -116,6 +119,14 @@ def test_what_is_read_does_not_depend_on_the_passages_beside_it(reader: PassageR
 
 
 @pytest.mark.skipif(not multiplies_eight_bits(), reason="this processor has no AVX512-VNNI")
+@given(st.lists(st.integers(1, 400), max_size=16), st.integers(1, 8))
+def test_workers_share_the_passages_and_none_has_more_than_one_too_many(lengths: list[int], workers: int) -> None:
+    parts = _share_out(lengths, workers)
+    assert sorted(row for part in parts for row in part) == list(range(len(lengths)))
+    shares = [sum(lengths[row] for row in part) for part in parts]
+    assert max(shares) - min(shares) <= max(lengths, default=0)
+
+
 def test_eight_bits_read_nearly_the_same(folder: Path, reader: PassageReader) -> None:
     whole, rounded = (one.read(QUESTION, [chunk(TEXT)])[0] for one in (reader, PassageReader(folder, bits=8)))
     assert rounded.passage == pytest.approx(whole.passage, abs=0.1)
