@@ -51,6 +51,10 @@ SETUP = "How do I fix setup violations after clock tree synthesis?"
         "What is the default value of the halo there?",
         "only the fast cells pls",
         "what would you recommend instead of the minimum",
+        "and a worst corner instead, only for the scan mode of the chip?",
+        "safe for signoff? and how many corners does the tool look at",
+        "are the clock nets left alone then?",
+        "thats in the shell, the flow scripts do it with which variable",
     ],
 )
 def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
@@ -73,6 +77,8 @@ def test_a_follow_up_is_joined_with_what_it_leans_on(turn: str) -> None:
         "no clock reaches the registers of my block",
         "what do I use instead of set_wire_rc",
         "Is there a flow for latches instead of flip-flops in scan chains?",
+        "create_ndr -via, does it want a list?",
+        "PLACE_DENSITY: can it be above one",
     ],
 )
 def test_a_question_that_stands_by_itself_is_left_alone(turn: str) -> None:

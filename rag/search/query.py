@@ -50,11 +50,11 @@ _FUNCTION_WORDS = frozenset(
     """
     a an the and or but so then also too well just only even still again instead else please is are was were be been
     am do does did doing has have had can could should would will may might must shall not no yes ok okay don't
-    doesn't isn't can't what what's which who when where why how i me my we us our you your it its it's they them
-    their this that that's these those one ones there here some any all both each more less much many other another
-    same in on at to of for from with without by as about into than if because use using used mean means explain tell
-    show give say example examples detail details work works happen happens fix need want get make know sure really
-    exactly elaborate further pls plz
+    doesn't isn't can't dont doesnt isnt cant what what's whats which who when where why how i me my we us our you
+    your it its it's they them their this that that's these those one ones there here some any all both each more
+    less much many other another same in on at to of for from with without by as about into than if because use
+    using used mean means explain tell show give say example examples detail details work works happen happens fix
+    need want get make know sure really exactly elaborate further pls plz
     """.split()
 )
 # Words that name a part of something unnamed: "which command?", "the default?" lean on earlier turns.
@@ -103,8 +103,14 @@ _EMPTY_IT = re.compile(
     r"|\bit\s+is\s+(?:possible|better|necessary|safe|allowed|true)\b",
     re.IGNORECASE,
 )
-_POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|that)\b", re.IGNORECASE)
+_POINTING = re.compile(r"\b(?:it|its|they|them|their|these|those|this|thats?)\b", re.IGNORECASE)
 _POINTING_END = re.compile(r"\b(?:there|too|as well|instead)\s*[?.!]*$", re.IGNORECASE)
+# "are my DPI imports called in parallel then?": of what was said
+_CONCLUDING_END = re.compile(r"\bthen\s*[?.!]*$", re.IGNORECASE)
+# "and a waveform dump instead, for the scan mode?": how far the words go that add to what was said
+_ADDING_START = re.compile(r"(?:and|but|or|what about|how about|what if)\b[^,;?]*[,;?]\s", re.IGNORECASE)
+_FIRST_QUESTION = re.compile(r"[^?]*\?(?=\s)")
+_TOPIC_END = re.compile(r"[,:]\s")  # "create_ndr -via, does it want a list": its own topic
 # "leave the register file out of it": the object stands in the turn itself, not in what only an earlier turn names.
 _POINTING_ELSEWHERE = re.compile(
     r"\b(?:of|from|into|onto|about|without)\s+(?:it|them|those|these)\s*[?.!]*$", re.IGNORECASE
@@ -116,7 +122,7 @@ _POINTING_INSTEAD = re.compile(r"\binstead of\b", re.IGNORECASE)
 _THAT_POINTS = re.compile(
     r"(?:^|\b(?:do|does|did|is|was|fix|fixes|about|for|of|with|by|like|after|before|from|on|in|use|avoid|set|"
     r"run|change|explain|why|mean|see|if|to)\s+)"
-    r"(?:that|this)\b|\b(?:that|this)\s*[?.!]*$",
+    r"(?:that|this)\b|\bthats\b|\b(?:that|this)\s*[?.!]*$",
     re.IGNORECASE,
 )
 
@@ -164,27 +170,50 @@ def leans_on_earlier(turn: str) -> bool:
 
     1. no word of its own is left without function words and names of parts ("why?", "which command?", "list the
     options"); or
-    2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own; or
+    2. it starts with a connective ("and", "what about", "why", ...) and has at most three words of its own, in its
+    first clause if that adds to what was said ("and a waveform dump instead, for the scan mode?"); or
     3. it ends with "there", "too" or the like, and has at most three words of its own, or with "out of it", "from
-    them", and has four; or
+    them", "then", and has four; or
     4. it has no exact name and at most two words of its own, and is a fragment, not the form of a question ("hold?",
-    "In OpenROAD?"), or asks for something "instead of" what was said; or
+    "In OpenROAD?", "fit for production? and how fast?"), or asks for something "instead of" what was said; or
     5. it points back ("it", "them", "these", "fix that") before at least three words of its own have given it something
        to point to within itself.
+
+    A turn that begins with an exact name as its topic ("create_ndr -via, does it want a list?") has that to point to.
     """
     turn = _beginning(strip_small_talk(turn))
     own = [match for match in _WORD.finditer(turn) if match.group().lower() not in _FUNCTION_WORDS | _PART_WORDS]
     if not own:
         return True
-    if len(own) <= MAX_OWN_WORDS + 1 and (_LEANING_START.match(turn) or _POINTING_END.search(turn)):
+    ends = [match.end() for match in own]
+    few = MAX_OWN_WORDS + 1
+    if _LEANING_START.match(turn) and _count_in(_ADDING_START.match(turn), ends) <= few:
         return True
-    if len(own) <= MAX_OWN_WORDS + 2 and _POINTING_ELSEWHERE.search(turn):
+    if len(own) <= few and _POINTING_END.search(turn):
+        return True
+    if len(own) <= few + 1 and _POINTING_ELSEWHERE.search(turn):
+        return True
+    if _names_topic(turn):
+        return False
+    if len(own) <= few + 1 and _CONCLUDING_END.search(turn):
         return True
     is_name = any("_" in match.group() for match in own)
-    is_short = len(own) <= MAX_OWN_WORDS and not is_name
+    is_short = _count_in(_FIRST_QUESTION.match(turn), ends) <= MAX_OWN_WORDS and not is_name
     if is_short and (not _QUESTION_FORM.match(turn) or _POINTING_INSTEAD.search(turn)):
         return True
-    return _points_back(turn, [match.end() for match in own])
+    return _points_back(turn, ends)
+
+
+def _count_in(clause: re.Match[str] | None, ends: Sequence[int]) -> int:
+    """How many of the words that end there stand in a turn's first clause; all, if none does."""
+    return (sum(end <= clause.end() for end in ends) if clause else 0) or len(ends)
+
+
+def _names_topic(turn: str) -> bool:
+    """Whether the turn begins with an exact name and goes on to ask of it: "create_ndr -via, does it want a list?"."""
+    end = _TOPIC_END.search(turn)
+    first = find_tokens(turn[: end.start()])[:1] if end else []
+    return any(map(is_identifier, first))
 
 
 def own_words(turn: str) -> list[str]:
