@@ -95,6 +95,15 @@ def test_passages_of_one_place_follow_each_other_under_one_name() -> None:
     assert [answer.text[one.start : one.end].split("\n")[0][-3:] for one in answer.citations] == ["[1]", "[3]", "[2]"]
 
 
+def test_a_lead_in_of_a_place_is_not_repeated_by_its_next_passage_but_a_tables_header_is() -> None:
+    quotes = [*quotes_of(OPTIONS, 1), *quotes_of(OPTIONS, 3, number=2), *quotes_of(OPTIONS, 3, number=3)]
+    answer = word_quotes(quotes, [hit(OPTIONS), hit(OPTIONS), hit(OPTIONS, title="Router")]).text
+    header = "> | Switch Name | Description |\n> | --- | --- |\n"
+    assert f"[1]\n\n> For `repair_timing`:\n\n{header}" in answer
+    assert f"[2]\n\n{header}> | `-hold`" in answer
+    assert f"[3]\n\n> For `repair_timing`:\n\n{header}" in answer
+
+
 def test_a_title_cannot_write_markdown() -> None:
     answer = word_quotes(quotes_of("One.", 0), [hit("One.", title="a** ![x](http://evil.example/p)\n# b", headings=())])
     line = answer.text.split("\n")[0]

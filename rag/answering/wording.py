@@ -45,9 +45,12 @@ def word_quotes(quotes: Sequence[Quote], hits: Sequence[Hit]) -> QuotedAnswer:
     citations: list[Citation] = []
     length = 0
     for place, numbers in places.items():
+        introduced = set[str]()
         for number in numbers:
             named = f"**{place}** " if number == numbers[0] else ""
-            part = f"{named}[{number}]\n\n{_quote_passage(hits[number - 1].chunk.text, passages[number])}"
+            text = hits[number - 1].chunk.text
+            part = f"{named}[{number}]\n\n{_quote_passage(text, passages[number], introduced)}"
+            introduced.update(text[slice(*span)] for quote in passages[number] for span in quote.context)
             start = length + (2 if parts else 0)
             length = start + len(part)
             parts.append(part)
@@ -70,16 +73,17 @@ def _literal(text: str) -> str:
     return _SIGNS.sub(r"\\\g<0>", text)
 
 
-def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
+def _quote_passage(text: str, quotes: Sequence[Quote], introduced: set[str]) -> str:
     """What is quoted of one passage, in its order.
 
-    A lead-in, a heading or a table's header comes once, before the first that needs it.
+    A lead-in, a heading or a table's header comes once, before the first that needs it; not where it was `introduced`
+    by a passage of the same place before, except a table's header.
     """
     blocks: list[str] = []
     shown: set[tuple[int, int]] = set()
     before: Quote | None = None
     for quote in quotes:
-        context = [span for span in quote.context if span not in shown]
+        context = [span for span in quote.context if span not in shown and _is_new(text[slice(*span)], introduced)]
         shown.update(context)
         shown.add((quote.start, quote.end))
 
@@ -96,6 +100,11 @@ def _quote_passage(text: str, quotes: Sequence[Quote]) -> str:
             blocks.append(quote.text)
         before = quote
     return "\n\n".join(_mark(block) for block in blocks)
+
+
+def _is_new(introduction: str, introduced: set[str]) -> bool:
+    """Whether a lead-in or heading was not shown yet; rows are no table without their header."""
+    return introduction.startswith("|") or introduction not in introduced
 
 
 def _stand_together(text: str, before: Quote, quote: Quote) -> bool:
