@@ -43,6 +43,20 @@ def test_what_is_to_be_explained_is_found(question: str, name: str) -> None:
     assert find_subject(question) == Subject(name)
 
 
+def test_a_command_that_tcl_does_not_know_is_to_be_explained() -> None:
+    subject = find_subject('old script: % report_cell u12 invalid command name "report_cell" what now?')
+    assert subject == Subject("report_cell", is_unknown=True)
+    for text in (
+        "The `report_cell` command has been removed; use `report_instance`.",
+        "- `report_cell` is no longer supported.",
+        "`report_cell` was renamed to `report_instance`.",
+    ):
+        assert subject.is_defined_in(text)
+        assert not Subject("cell", is_unknown=True).is_defined_in(text)
+    assert not subject.is_defined_in("`report_cell` shows a cell.")
+    assert not Subject("report_cell").is_defined_in("The `report_cell` command has been removed.")
+
+
 @for_each(
     "question",
     [

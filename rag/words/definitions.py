@@ -1,6 +1,7 @@
 """What a question wants explained ("what is skew?"), and the passages that say what it is. Rules on words; no model.
 
-Who types the name of a command and nothing else wants it explained, too.
+Who types the name of a command and nothing else wants it explained, too. So does who pastes that Tcl does not know it:
+then the passage that says what became of it explains it.
 
 A short word of the field stands in a hundred passages, and a search takes the one that is most like "what is skew". The
 one that begins "Skew is ..." explains it, and so does a glossary's row, or the beginning of what stands under its name.
@@ -35,6 +36,7 @@ _ASKS_OF_NAME = re.compile(
     rf"|(?:(?:help|man|describe|info|tell\s+me\s+about)\s+)?{_NAME})\s*[?.!]*",
     re.IGNORECASE,
 )
+_UNKNOWN_TO_TCL = re.compile(r"\binvalid command name \"(?:::)?(\w+)\"")
 # A subject with one of these asks for a part of something: "what is the default of ...", "what are the units for ..."
 _PART = re.compile(
     r"\b(?:of|for|to|in|on|at|by|with|from|between|the|my|your|this|that|it|and|or|do|does|default|value|unit|units|"
@@ -57,9 +59,10 @@ _MEANINGS = re.compile(r"^\|.*\b(?:meaning|definition|expansion|description)\b.*
 
 @dataclass(frozen=True, slots=True)
 class Subject:
-    """What is to be explained, as the question names it."""
+    """What is to be explained, as the question names it; is_unknown: a tool says that it does not know it."""
 
     name: str
+    is_unknown: bool = False
 
     @property
     def is_exact(self) -> bool:
@@ -77,7 +80,12 @@ class Subject:
         return len(self.terms) / len(terms) if terms and self.terms <= terms else 0.0
 
     def is_defined_in(self, text: str) -> bool:
-        """Whether a sentence begins with it and says what it is, or a row of a table of meanings, with its header."""
+        """Whether a sentence begins with it and says what it is, or a row of a table of meanings, with its header.
+
+        For what a tool does not know: what became of it.
+        """
+        if self.is_unknown and _end_of(self.name).search(text):
+            return True
         sentence, row = _definitions_of(self.name)
         if _CODE.fullmatch(self.name) and (_entry_of(self.name).search(text) or row.search(text)):
             return True
@@ -86,6 +94,9 @@ class Subject:
 
 def find_subject(question: str) -> Subject | None:
     """What the question wants explained and nothing else; None for any other question."""
+    if unknown := _UNKNOWN_TO_TCL.search(question):
+        return Subject(unknown[1], is_unknown=True)
+
     asked = question.strip() if len(question) <= LONGEST else ""
     of_name = _ASKS_OF_NAME.fullmatch(asked)
     name = next(filter(None, of_name.groups()), "") if of_name else ""
@@ -105,6 +116,16 @@ def find_subject(question: str) -> Subject | None:
 def is_exact_name(name: str) -> bool:
     """Whether a word is written in one way: an exact name of any document, or one in capitals alone."""
     return is_identifier(name) or (name.isupper() and len(name) >= _LEAST_CAPITALS)
+
+
+@lru_cache(maxsize=64)
+def _end_of(name: str) -> re.Pattern[str]:
+    """Where a sentence says what became of a command: "The `report_cell` command has been removed"."""
+    became = r"no longer|removed|renamed|replaced|superseded|deprecated|obsolete"
+    return re.compile(
+        rf"(?<![\w-]){re.escape(name)}[`*\"]*\s+(?:command\s+)?(?:is|was|has\s+been)\s+(?:now\s+)?(?:{became})\b",
+        re.IGNORECASE,
+    )
 
 
 @lru_cache(maxsize=64)
