@@ -49,6 +49,15 @@ make[1]: *** [Makefile:720: do-5_1_grt] Error 1"""
             '% link top\n% set_dont_touch\nwrong # args: should be "set_dont_touch objects"',
             '% set_dont_touch wrong # args: should be "set_dont_touch objects"',
         ),
+        (
+            "UVM_INFO @ 0: reporter [RNTST] Running test\nUVM_FATAL @ 0: env.drv [NOVIF] no interface\nrun ended.\n"
+            "where do i set it",
+            "UVM_FATAL @ : env.drv [NOVIF] no interface run ended. where do i set it",
+        ),
+        (
+            "3_place.log\nplace.tcl: place_pins -hor_layers M3\nElapsed\t1:20\nwhy are they all on top",
+            "place.tcl: place_pins -hor_layers M3 why are they all on top",
+        ),
         ("make[2]: *** [Makefile:9: all] Error 2\nmake: leaving", "make[2]: [Makefile: all] Error"),
         (
             "why?\nxrun: 23.09-s001: (c) Copyright 1995-2023 A\nxmvlog: *E,EXPSMC (rtl/top.sv,12|4): expecting a "

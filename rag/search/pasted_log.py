@@ -37,7 +37,7 @@ _ERROR = re.compile(
     r"|does(?:n't| not) exist|unable|missing|aborted|illegal|invalid|undefined|undeclared|unresolved|unrecognized"
     r"|unknown (?:or ambiguous )?(?:command|option|subcommand|keyword|argument|identifier)|denied|segmentation fault"
     r"|core dumped|bad_alloc|assert(?:ion)?)\b"
-    r"|%Error|\*\*ERROR|\*[EF],[A-Z]",
+    r"|%Error|\*\*ERROR|\*[EF],[A-Z]|\bUVM_(?:FATAL|ERROR)\b",
     re.IGNORECASE,
 )
 # How Tcl, in which most tools are driven, begins to say what is wrong (the manual pages of its commands)
@@ -45,8 +45,8 @@ _TCL = re.compile(
     r"^\s*(?:invalid command name|wrong # args|can't (?:read|set|find)|couldn't|(?:unknown|bad|ambiguous) \w+ \""
     r"|unknown or ambiguous|expected \w+ (?:number )?but got|extra characters after|missing (?:close-|\"))"
 )
-_WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN|\*W,[A-Z]", re.IGNORECASE)
-_INFO = re.compile(r"\b(?:info|note|debug)\b", re.IGNORECASE)
+_WARNING = re.compile(r"\bwarn(?:ing)?\b|%Warning|\*\*WARN|\*W,[A-Z]|\bUVM_WARNING\b", re.IGNORECASE)
+_INFO = re.compile(r"\b(?:(?:UVM_)?info|note|debug)\b", re.IGNORECASE)
 # What a line of each level weighs
 ERROR_WEIGHT, WARNING_WEIGHT, INFO_WEIGHT = 3.0, 2.0, -1.0
 ECHO_WEIGHT, NUMBER_WEIGHT = 1.5, 1.0  # of an echoed command, and of a message's number
@@ -63,6 +63,7 @@ _ECHO = re.compile(
     r"\s*(?:[%$>#]|\w+>)\s+\S|\s*(?:make|bazelisk|yosys|verilator|openroad|sta|klayout|iverilog)\b"
     r"|\s*[a-z]+(?:_[a-z0-9]+)+(?:\s|$)"
 )
+_CALL = re.compile(r"(?<![\w/.-])[a-z]+(?:_[a-z0-9]+)+\s+--?[a-z]")  # "gp.tcl: global_placement -density 0.6"
 _QUOTED = re.compile(r"[\"'`]([\w:.-]+)[\s\"'`]")  # a name that a message is about
 _WORD = re.compile(r"[\w:.-]+")
 _PROMPT = re.compile(r"\s*([A-Za-z][\w@:/ -]{0,40}?)[%>]\s")  # "Vivado% place_design", "icc2_shell> ", "innovus 3> "
@@ -72,7 +73,7 @@ _AFTERMATH = re.compile(
     r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
 )
 _PLACE = re.compile(
-    r"\S+:\d+:|(?:critical )?(?:error|warning|info|information|note|fatal)\b[:\[]", re.IGNORECASE
+    r"\S+:\d+:|UVM_[A-Z]+\b|(?:critical )?(?:error|warning|info|information|note|fatal)\b[:\[]", re.IGNORECASE
 )  # "top.v:12: syntax error", "Error: ..."
 _BANNER = re.compile(r"\(c\) |©|\bcopyright\b", re.IGNORECASE)  # what a tool says of itself as it starts
 _PLAIN = re.compile(r"[\"'(]?[A-Za-z][A-Za-z'’-]*[.,?!;:)\"']*")
@@ -203,7 +204,7 @@ def _weigh(line: str) -> float:
     """How much a line of a log says of what went wrong."""
     if _AFTERMATH.search(line):
         return -1.0
-    signs = ECHO_WEIGHT * bool(_ECHO.match(line)) + NUMBER_WEIGHT * bool(_NUMBER.search(line))
+    signs = ECHO_WEIGHT * bool(_ECHO.match(line) or _CALL.search(line)) + NUMBER_WEIGHT * bool(_NUMBER.search(line))
     return _weigh_level(line) + signs
 
 
