@@ -114,6 +114,7 @@ def test_a_question_in_words_and_a_single_line_stay_as_they_are(turn: str) -> No
         ("Error: no such cell in the library", False),
         ("report_checks -to D", False),
         ('invalid command name "report_flow_step"', False),
+        ("UVM_ERROR @ 0: env [NOCFG] no config here", False),
         ("Net              : VDD", False),
         ("see [Table 3-1] for the limits", True),
         ("I used the I/O standard of the board", True),

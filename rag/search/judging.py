@@ -82,8 +82,9 @@ class Judge:
         return is_relevant or (not self.reads and self._describes(query))
 
     def is_near(self, query: str, ranking: Sequence[Ranked]) -> bool:
-        """Whether the nearest passages may hold an answer after all: none does that lacks what is asked for, or whose
-        documents are about other tools.
+        """Whether the nearest passages may hold an answer after all.
+
+        None does that lacks the kind of thing that is asked for, or where no document is about the tool that is named.
         """
         if self.find_lacking(query, ranking) or self._has_foreign_tool(query):
             return False

@@ -73,7 +73,8 @@ _AFTERMATH = re.compile(
     r"\bexit(?:ing|ed)?\b|\bmake(?:\[\d+\])?:|\bTraceback\b|\bError: [\w.]+\.tcl, \d+", re.IGNORECASE
 )
 _PLACE = re.compile(
-    r"\S+:\d+:|UVM_[A-Z]+\b|(?:critical )?(?:error|warning|info|information|note|fatal)\b[:\[]", re.IGNORECASE
+    r"\S+:\d+:|UVM_(?:INFO|WARNING|ERROR|FATAL)\b|(?:critical )?(?:error|warning|info|information|note|fatal)\b[:\[]",
+    re.IGNORECASE,
 )  # "top.v:12: syntax error", "Error: ..."
 _BANNER = re.compile(r"\(c\) |©|\bcopyright\b", re.IGNORECASE)  # what a tool says of itself as it starts
 _PLAIN = re.compile(r"[\"'(]?[A-Za-z][A-Za-z'’-]*[.,?!;:)\"']*")
