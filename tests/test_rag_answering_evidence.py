@@ -99,6 +99,17 @@ def test_what_a_reader_finds_likely_is_quoted_first() -> None:
     assert "It goes on." in [quote.text for quote in read if quote.number == 2]
 
 
+def test_a_name_that_the_question_spells_is_quoted_however_far_behind_it_is_read() -> None:
+    sentence = "The placement density is what the placer reaches."
+    table = "| Variable | Text |\n| --- | --- |\n| `PLACE_DENSITY` | target |\n| `OTHER_THING` | target |"
+    reading = GivenReading(2.0, lambda start: 9.0 if start == 0 else -9.0)
+    for question, is_quoted in (("which variable sets the placement density", True), ("placement density", False)):
+        comparer = BlindComparer(readings=[reading])
+        quotes = [one.text for one in select_quotes(question, [hit(f"{sentence}\n\n{table}")], comparer)]
+        assert quotes[0] == sentence
+        assert any("PLACE_DENSITY" in quote for quote in quotes) == is_quoted
+
+
 def test_the_same_question_has_the_same_quotes(small_retriever: Retriever) -> None:
     question = "What does a reset synchronizer do?"
     assert ask(question, small_retriever) == ask(question, small_retriever)

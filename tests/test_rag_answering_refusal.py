@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from rag.answering.refusal import MOST_WORDS, NOTHING_FOUND, refuse, refuse_question
+from rag.answering.refusal import MOST_WORDS, NOTHING_FOUND, refuse
 from rag.documents import Chunk, make_chunk
 from rag.formats.parser import parse_document
 from rag.search.missing import Misnamed, Missing
-from rag.search.retriever import Retriever
-from rag.settings import RagSettings
 
 TEXT = """`pll_calc` computes the dividers of a PLL.
 
@@ -43,23 +39,6 @@ def test_it_quotes_what_names_the_name_with_most_of_what_is_asked() -> None:
     assert "computes the dividers" not in text
     assert text[citation.start : citation.end].startswith("**tools › Clocks › Options** [1]")
     assert [hit.chunk for hit in refusal.hits] == [chunk]
-
-
-def test_it_quotes_what_comes_nearest(small_index: Path) -> None:
-    strict = Retriever.open(small_index, RagSettings(home=small_index.parent, min_relevance=0.999))
-    question = "Which command fixes violations of antennas?"
-    refusal = refuse_question(question, strict, ["notes"])
-    text = refusal.answer.text
-
-    assert text.startswith(f"{NOTHING_FOUND} (notes), so I do not answer from memory. What comes nearest may help, ")
-    assert "> " in text
-    assert refusal.hits[0].chunk.title == "Antenna repair"
-    for number, citation in enumerate(refusal.answer.citations, start=1):
-        assert citation.number == number
-        assert f"[{number}]" in text[citation.start : citation.end].split("\n")[0]
-
-    assert refuse_question(question, strict, ["notes"], top_k=0) == refuse(["notes"])
-    assert refuse_question("What is the capital of Peru?", strict, ["notes"]) == refuse(["notes"])
 
 
 def test_sentences_that_go_on_are_quoted_while_there_is_room() -> None:

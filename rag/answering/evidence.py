@@ -12,7 +12,7 @@ passages hold is quoted once.
 from __future__ import annotations
 
 import re
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Collection, Iterable, Iterator, Sequence
 from dataclasses import dataclass
 from typing import Protocol
 
@@ -94,7 +94,7 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer, most_w
     subject = find_subject(question)
     card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
     first = _find_described(card, candidates, hits) if card else []
-    chosen = _choose(candidates, rankings, first, most_words)
+    chosen = _choose(candidates, rankings, first, _find_spelled(question, candidates), most_words)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -156,20 +156,29 @@ def _find_described(card: Card, candidates: Sequence[_Candidate], hits: Sequence
     return described + [row for row in placed if ids[row] == card.place.chunk_id]
 
 
+def _find_spelled(question: str, candidates: Sequence[_Candidate]) -> frozenset[int]:
+    """The units with a name that the question asks for and spells in words."""
+    rows = range(len(candidates)) if asks_for_name(question) else ()
+    return frozenset(row for row in rows if holds_spelled_name(question, candidates[row].text))
+
+
 def _choose(
     candidates: Sequence[_Candidate],
     rankings: Sequence[list[tuple[float, int]]],
     first: Sequence[int] = (),
+    spelled: Collection[int] = (),
     most_words: int = MOST_WORDS,
 ) -> list[_Candidate]:
     """`first`, the best unit of the whole question and of each clause, then the next best, while there is room.
+
+    Those far behind are left out, except units with a name that is spelled in the question.
 
     Each comes with what belongs to it; what stands beside them in their paragraph fills the room that is left.
     """
     whole, *clauses = rankings
     best = whole[0][0] if whole else 0.0
     order = [*first, *(ranking[0][1] for ranking in (whole, *clauses) if ranking)]
-    order += [row for value, row in whole if best - value <= FAR_BEHIND]
+    order += [row for value, row in whole if best - value <= FAR_BEHIND or row in spelled]
 
     selection = _Selection(candidates, most_words)
     for row in order:

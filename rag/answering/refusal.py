@@ -1,44 +1,29 @@
-"""The answer where no passage answers: what was searched, and what is said that may still help.
+"""The answer where no passage answers: what was searched, and what is said of a name of the question.
 
-Who asks about an option that is barely described sees the sentence that names it, and that there is no more. Who asks
-without a name sees what comes near an answer, if anything does. It asks no model.
+Who asks about an option that is barely described sees the sentence that names it, and that there is no more. It
+searches nothing and asks no model; what comes near a question without a name is rag.answering.nearest's.
 
     refusal = refuse(["handbook"], retriever.missing(question))
-    refusal = refuse_question(question, retriever, retriever.collections)  # with what comes near
     refusal.answer.text  # "I found nothing about this in the indexed documents (handbook), ..."
     refusal.hits  # the passages that it quotes, if any
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
-from dataclasses import dataclass, replace
-from typing import Protocol
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
 
 from rag.answering.citations import Citation
-from rag.answering.evidence import Comparer, select_quotes
 from rag.answering.quotes import Quote
 from rag.answering.units import Unit, cut_units
 from rag.answering.wording import QuotedAnswer, name_place, word_quotes
 from rag.documents import Hit
 from rag.index.bm25 import tokenize
-from rag.search.judging import HITS_READ
 from rag.search.missing import Misnamed, Missing
 
 NOTHING_FOUND = "I found nothing about this in the indexed documents"
-MOST_WORDS = 60  # of what is quoted of a name
-NEAR_WORDS = 90  # of what comes near an answer: as much as a glance takes
-_ADVICE = "Ask with the name of the command, option or message, or add documents that cover it."
-
-
-class Explainer(Comparer, Protocol):
-    """What a refusal needs of a `rag.search.retriever.Retriever`."""
-
-    def missing(self, query: str) -> Misnamed | Missing | None:
-        """A misspelled name of the question, or a known one with words that no passage beside it has."""
-
-    def nearest(self, query: str, top_k: int) -> list[Hit]:
-        """The best hits of a question that the documents nearly answer."""
+MOST_WORDS = 60  # of what is quoted
+ADVICE = "Ask with the name of the command, option or message, or add documents that cover it."
 
 
 @dataclass(frozen=True, slots=True)
@@ -49,42 +34,21 @@ class Refusal:
     hits: tuple[Hit, ...] = ()
 
 
-def refuse_question(question: str, explainer: Explainer, collections: Iterable[str], top_k: int = HITS_READ) -> Refusal:
-    """The refusal of a question, with what is said of its name, or else with what comes near an answer.
-
-    top_k: the most passages that count as near. Raises EmptyQuery.
-    """
-    missing = explainer.missing(question)
-    hits = explainer.nearest(question, top_k) if missing is None and top_k else []
-    quotes = select_quotes(question, hits, explainer, NEAR_WORDS) if hits else []
-    return _show_nearest(collections, quotes, hits) if quotes else refuse(collections, missing)
+def say_searched(collections: Iterable[str]) -> str:
+    """The sentence that each refusal begins with."""
+    searched = ", ".join(sorted(collections)) or "none"
+    return f"{NOTHING_FOUND} ({searched}), so I do not answer from memory."
 
 
 def refuse(collections: Iterable[str], missing: Misnamed | Missing | None = None) -> Refusal:
     """What is said when the search returned no hit. `collections` are what was searched."""
-    said = _say_searched(collections)
+    said = say_searched(collections)
     if isinstance(missing, Misnamed):
         near = " or ".join(f"`{name}`" for name in missing.near)
         said += f" No passage holds `{missing.name}`; is it {near} that you mean?"
     if isinstance(missing, Missing):
         return _mention(said, missing)
-    return Refusal(QuotedAnswer(f"{said} {_ADVICE}", ()))
-
-
-def _say_searched(collections: Iterable[str]) -> str:
-    searched = ", ".join(sorted(collections)) or "none"
-    return f"{NOTHING_FOUND} ({searched}), so I do not answer from memory."
-
-
-def _show_nearest(collections: Iterable[str], quotes: Sequence[Quote], hits: Sequence[Hit]) -> Refusal:
-    """The refusal with quotes that come near; only their passages are shown, numbered from 1."""
-    said = f"{_say_searched(collections)} What comes nearest may help, or be about something else:\n\n"
-    numbers = list(dict.fromkeys(quote.number for quote in quotes))
-    shown = tuple(hits[number - 1] for number in numbers)
-
-    near = word_quotes([replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes], shown)
-    citations = tuple(Citation(one.number, len(said) + one.start, len(said) + one.end) for one in near.citations)
-    return Refusal(QuotedAnswer(f"{said}{near.text}\n\n{_ADVICE}", citations), shown)
+    return Refusal(QuotedAnswer(f"{said} {ADVICE}", ()))
 
 
 def _mention(said: str, missing: Missing) -> Refusal:
@@ -98,7 +62,7 @@ def _mention(said: str, missing: Missing) -> Refusal:
     ]
     named = word_quotes(quotes, [hit]).text if quotes else f"**{name_place(missing.chunk)}** [1]"
     citation = Citation(1, len(said), len(said) + len(named))
-    return Refusal(QuotedAnswer(f"{said}{named}\n\n{_ADVICE}", (citation,)), (hit,))
+    return Refusal(QuotedAnswer(f"{said}{named}\n\n{ADVICE}", (citation,)), (hit,))
 
 
 def _find_units(missing: Missing) -> Iterator[Unit]:

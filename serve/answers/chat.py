@@ -12,10 +12,11 @@ from dataclasses import dataclass, field, replace
 from typing import Any, Literal, Protocol
 
 from rag.answering.evidence import select_quotes
+from rag.answering.nearest import Explainer, refuse_question
 from rag.answering.option_list import list_options
 from rag.answering.prompt import build_prompt, defuse
 from rag.answering.quotes import Quote
-from rag.answering.refusal import Explainer, Refusal, refuse_question
+from rag.answering.refusal import Refusal
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
 from rag.answering.wording import QuotedAnswer, word_quotes
