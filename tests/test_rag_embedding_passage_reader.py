@@ -118,7 +118,6 @@ def test_what_is_read_does_not_depend_on_the_passages_beside_it(reader: PassageR
     assert np.allclose(among.states, alone.states, atol=1e-4)
 
 
-@pytest.mark.skipif(not multiplies_eight_bits(), reason="this processor has no AVX512-VNNI")
 @given(st.lists(st.integers(1, 400), max_size=16), st.integers(1, 8))
 def test_workers_share_the_passages_and_none_has_more_than_one_too_many(lengths: list[int], workers: int) -> None:
     parts = _share_out(lengths, workers)
@@ -127,6 +126,7 @@ def test_workers_share_the_passages_and_none_has_more_than_one_too_many(lengths:
     assert max(shares) - min(shares) <= max(lengths, default=0)
 
 
+@pytest.mark.skipif(not multiplies_eight_bits(), reason="this processor has no AVX512-VNNI")
 def test_eight_bits_read_nearly_the_same(folder: Path, reader: PassageReader) -> None:
     whole, rounded = (one.read(QUESTION, [chunk(TEXT)])[0] for one in (reader, PassageReader(folder, bits=8)))
     assert rounded.passage == pytest.approx(whole.passage, abs=0.1)

@@ -89,12 +89,15 @@ def select_quotes(question: str, hits: Sequence[Hit], comparer: Comparer, most_w
     readings = comparer.read(question, hits)
     questions = [question] if readings else [question, *split_clauses(question)]
     compared = comparer.compare(questions, hits)
-    rankings = [_rank(*asked, candidates, hits, comparer, readings) for asked in zip(questions, compared, strict=True)]
+    spelled = [_find_spelled(asked, candidates) for asked in questions]
+    rankings = [
+        _rank(*asked, candidates, hits, comparer, readings) for asked in zip(questions, compared, spelled, strict=True)
+    ]
 
     subject = find_subject(question)
     card = comparer.reference.describe(subject.name) if subject and subject.is_exact else None
     first = _find_described(card, candidates, hits) if card else []
-    chosen = _choose(candidates, rankings, first, _find_spelled(question, candidates), most_words)
+    chosen = _choose(candidates, rankings, first, spelled[0], most_words)
     places = {number: place for place, number in enumerate(dict.fromkeys(one.number for one in chosen))}
     chosen.sort(key=lambda one: (places[one.number], one.unit.start))
     return [
@@ -113,6 +116,7 @@ def _candidates(number: int, hit: Hit) -> Iterator[_Candidate]:
 def _rank(
     question: str,
     compared: Sequence[Comparison],
+    spelled: Collection[int],
     candidates: Sequence[_Candidate],
     hits: Sequence[Hit],
     comparer: Comparer,
@@ -121,7 +125,7 @@ def _rank(
     """(score, row of the candidate), best first, for the question or one of its clauses."""
     idf = comparer.idf(content_terms(question))
     coefficients = READ_COEFFICIENTS if readings else COEFFICIENTS
-    subject, wants_name = find_subject(question), asks_for_name(question)
+    subject = find_subject(question)
     scored: list[tuple[float, int]] = []
     for number, (hit, comparison) in enumerate(zip(hits, compared, strict=True), start=1):
         rows = [row for row, one in enumerate(candidates) if one.number == number]
@@ -130,8 +134,7 @@ def _rank(
         if readings:
             traits = add_reading(traits, readings[number - 1], units)
         gained = [
-            DEFINES * bool(subject and _defines(subject, hit, candidates[row].unit))
-            + SPELLED * (wants_name and holds_spelled_name(question, candidates[row].text))
+            DEFINES * bool(subject and _defines(subject, hit, candidates[row].unit)) + SPELLED * (row in spelled)
             for row in rows
         ]
         scored += [
@@ -165,9 +168,9 @@ def _find_spelled(question: str, candidates: Sequence[_Candidate]) -> frozenset[
 def _choose(
     candidates: Sequence[_Candidate],
     rankings: Sequence[list[tuple[float, int]]],
-    first: Sequence[int] = (),
-    spelled: Collection[int] = (),
-    most_words: int = MOST_WORDS,
+    first: Sequence[int],
+    spelled: Collection[int],
+    most_words: int,
 ) -> list[_Candidate]:
     """`first`, the best unit of the whole question and of each clause, then the next best, while there is room.
 

@@ -9,12 +9,11 @@ It searches by what it is given, and asks no model.
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
-from dataclasses import replace
 from typing import Protocol
 
 from rag.answering.citations import Citation
 from rag.answering.evidence import Comparer, select_quotes
-from rag.answering.quotes import Quote
+from rag.answering.quotes import Quote, show_passages
 from rag.answering.refusal import ADVICE, Refusal, refuse, say_searched
 from rag.answering.wording import QuotedAnswer, word_quotes
 from rag.documents import Hit
@@ -48,9 +47,7 @@ def refuse_question(question: str, explainer: Explainer, collections: Iterable[s
 def _show(collections: Iterable[str], quotes: Sequence[Quote], hits: Sequence[Hit]) -> Refusal:
     """The refusal with quotes that come near; only their passages are shown, numbered from 1."""
     said = f"{say_searched(collections)} What comes nearest may help, or be about something else:\n\n"
-    numbers = list(dict.fromkeys(quote.number for quote in quotes))
-    shown = tuple(hits[number - 1] for number in numbers)
-
-    near = word_quotes([replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes], shown)
+    renumbered, shown = show_passages(quotes, hits, list(dict.fromkeys(quote.number for quote in quotes)))
+    near = word_quotes(renumbered, shown)
     citations = tuple(Citation(one.number, len(said) + one.start, len(said) + one.end) for one in near.citations)
     return Refusal(QuotedAnswer(f"{said}{near.text}\n\n{ADVICE}", citations), shown)

@@ -3,13 +3,16 @@
 It imports no search, so that whoever words or counts quotes needs none.
 
     Quote(1, "sentence", chunk.text[0:40], 0, 40)
+    quotes, hits = show_passages(quotes, hits, [3, 1])  # the third passage is number 1 now
 """
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
 
 from rag.answering.units import UnitKind
+from rag.documents import Hit
 from rag.passages import Span
 
 
@@ -26,3 +29,11 @@ class Quote:
     start: int
     end: int
     context: tuple[Span, ...] = ()
+
+
+def show_passages(
+    quotes: Sequence[Quote], hits: Sequence[Hit], numbers: Sequence[int]
+) -> tuple[tuple[Quote, ...], tuple[Hit, ...]]:
+    """The quotes, and the passages with these numbers, which include all quoted ones: numbered from 1 as they stand."""
+    renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
+    return renumbered, tuple(hits[number - 1] for number in numbers)

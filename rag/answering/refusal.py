@@ -5,7 +5,7 @@ searches nothing and asks no model; what comes near a question without a name is
 
     refusal = refuse(["handbook"], retriever.missing(question))
     refusal.answer.text  # "I found nothing about this in the indexed documents (handbook), ..."
-    refusal.hits  # the passages that it quotes, if any
+    refusal.hits  # the passage that it quotes, if any
 """
 
 from __future__ import annotations

@@ -15,7 +15,7 @@ from rag.answering.evidence import select_quotes
 from rag.answering.nearest import Explainer, refuse_question
 from rag.answering.option_list import list_options
 from rag.answering.prompt import build_prompt, defuse
-from rag.answering.quotes import Quote
+from rag.answering.quotes import Quote, show_passages
 from rag.answering.refusal import Refusal
 from rag.answering.token_budget import tokens_left
 from rag.answering.unknown_options import Describer, deny, find_unknown_option
@@ -199,17 +199,16 @@ def _ground(
             denial = deny(unknown)
             return replace(plain, query=turns[-1], hits=unknown.hits, answer=denial.text, quoted=denial, mode=mode)
         query, hits, fallback, quotes = _find_evidence(turns, request, retriever, top_k, mode)
-        refusal = None if hits else _refuse(query, request, retriever, names)
+        refusal = None if hits or _may_answer(request) else _refuse(query, request, retriever, names)
     except (EmbedderUnavailable, MilvusUnavailable, IndexCorrupt) as error:
         raise RetrievalUnavailable(f"{error}") from error
 
     asked = replace(plain, query=query, fallback=fallback)
     if refusal:
-        if request.may_call:
-            return _guided(_capped(asked, max_model_len), request, retriever, settings)
-        if model_leads(request) or holds_more_than_text(request.messages[-1]):
-            return _capped(asked, max_model_len)
         return replace(asked, hits=refusal.hits, answer=refusal.answer.text, quoted=refusal.answer, mode=mode)
+    if not hits:
+        capped = _capped(asked, max_model_len)
+        return _guided(capped, request, retriever, settings) if request.may_call else capped
     if quotes and mode == "quote":
         return _answer_in_quotes(asked, quotes, hits, top_k)
 
@@ -238,6 +237,11 @@ def _find_evidence(
         return turns[-1], listed.hits, False, listed.quotes
     query, hits, fallback = find_passages(turns, retriever, top_k if is_limited else max(top_k, HITS_READ), least)
     return query, hits, fallback, select_quotes(query, hits, retriever) if hits else ()
+
+
+def _may_answer(request: ChatRequest) -> bool:
+    """Whether the model may know an answer that no document holds: by its tools, from an image, in its own task."""
+    return request.may_call or model_leads(request) or holds_more_than_text(request.messages[-1])
 
 
 def _refuse(query: str, request: ChatRequest, retriever: Searcher, names: Sequence[str]) -> Refusal:
@@ -355,8 +359,7 @@ def _guided(grounded: Grounded, request: ChatRequest, retriever: Searcher, setti
 
 def _quote(grounded: Grounded, quotes: Sequence[Quote], hits: Sequence[Hit], numbers: Sequence[int]) -> Grounded:
     """The quotes as an answer; the passages with these numbers, which include all quoted ones, are renumbered."""
-    shown = tuple(hits[number - 1] for number in numbers)
-    renumbered = tuple(replace(quote, number=numbers.index(quote.number) + 1) for quote in quotes)
+    renumbered, shown = show_passages(quotes, hits, numbers)
     return replace(grounded, hits=shown, quotes=renumbered, quoted=word_quotes(renumbered, shown))
 
 
